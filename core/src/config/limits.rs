@@ -1,0 +1,103 @@
+//! Every bound, with its default.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// Bounds of the fleet as a whole. Configuration key in parentheses, below `fleet`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(default)]
+pub struct FleetLimits {
+    /// Servers deployed at once (`maxServers`).
+    pub servers: usize,
+    /// Calls accepted and not yet ended, over all servers (`maxCalls`).
+    pub calls: usize,
+}
+
+impl Default for FleetLimits {
+    fn default() -> Self {
+        Self { servers: 1024, calls: 65_536 }
+    }
+}
+
+/// Bounds of one server. Configuration key in parentheses, beside `command`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ServerLimits {
+    /// How long a call may take (`timeoutMs`); progress starts it anew.
+    pub timeout: Duration,
+    /// How long a call may take in all, whatever its progress (`timeoutMaxMs`).
+    pub timeout_max: Duration,
+    /// From the start of the process to an open session (`startTimeoutMs`). Package runners may
+    /// download first.
+    pub start_timeout: Duration,
+    /// How long the era probe waits before the handshake is tried (`probeTimeoutMs`).
+    pub probe_timeout: Duration,
+    /// How long `ping`, `server/discover` or one page of a list may take (`requestTimeoutMs`).
+    pub request_timeout: Duration,
+    /// How long calls in flight may go on when the server is to stop (`drainTimeoutMs`).
+    pub drain_timeout: Duration,
+    /// From the closing of standard input to SIGTERM (`closeInputWaitMs`).
+    pub close_input_wait: Duration,
+    /// From SIGTERM to SIGKILL (`terminateWaitMs`).
+    pub terminate_wait: Duration,
+    /// How long output is still read after the direct child ended (`exitWaitMs`).
+    pub exit_wait: Duration,
+    /// Least time between two refreshes of one list (`refreshIntervalMs`).
+    pub refresh_interval: Duration,
+    /// Pause before an `input_required` round that asks nothing is repeated (`roundPauseMs`).
+    pub round_pause: Duration,
+    /// Calls sent and not answered (`maxInFlight`).
+    pub in_flight: usize,
+    /// Calls waiting to be sent (`maxQueue`).
+    pub queue: usize,
+    /// Commands waiting for one server (`maxWaiting`).
+    pub waiting: usize,
+    /// Length of one line from the server, in bytes (`maxLineBytes`).
+    pub line_bytes: usize,
+    /// Bytes handed to the write pump and not yet written (`maxWriteBytes`). One frame may exceed
+    /// it when nothing else is under way.
+    pub write_bytes: u64,
+    /// Lines on standard output that are no messages (`maxNoiseLines`), in a row; one more and the
+    /// server is taken to be no MCP server.
+    pub noise_lines: u32,
+    /// Bytes kept of standard error and of noise on standard output (`logBytes`).
+    pub log_bytes: usize,
+    /// Pages of one list (`maxPages`).
+    pub pages: usize,
+    /// Entries of one list (`maxEntries`).
+    pub entries: usize,
+    /// Questions of the server that wait for the application (`maxInputs`).
+    pub inputs: usize,
+    /// Rounds of `input_required` in one call (`maxRounds`).
+    pub rounds: u32,
+}
+
+impl Default for ServerLimits {
+    fn default() -> Self {
+        Self {
+            timeout: Duration::from_secs(60),
+            timeout_max: Duration::from_secs(600),
+            start_timeout: Duration::from_secs(60),
+            probe_timeout: Duration::from_secs(5),
+            request_timeout: Duration::from_secs(15),
+            drain_timeout: Duration::from_secs(10),
+            close_input_wait: Duration::from_secs(2),
+            terminate_wait: Duration::from_secs(2),
+            exit_wait: Duration::from_millis(500),
+            refresh_interval: Duration::from_secs(1),
+            round_pause: Duration::from_millis(250),
+            in_flight: 128,
+            queue: 1024,
+            waiting: 256,
+            line_bytes: 16 << 20,
+            write_bytes: 4 << 20,
+            noise_lines: 1000,
+            log_bytes: 16 << 10,
+            pages: 1000,
+            entries: 10_000,
+            inputs: 64,
+            rounds: 10,
+        }
+    }
+}

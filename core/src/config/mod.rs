@@ -1,0 +1,157 @@
+//! What a fleet is made of: plain data, validated once.
+
+mod limits;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+pub use self::limits::{FleetLimits, ServerLimits};
+use crate::{event::Implementation, ids::ServerName};
+
+/// A whole fleet.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct FleetConfig {
+    /// The servers to deploy.
+    pub servers: Vec<ServerConfig>,
+    /// Bounds of the fleet as a whole.
+    pub limits: FleetLimits,
+    /// Who we are to servers, and what we offer them.
+    pub client: ClientProfile,
+}
+
+/// One server.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct ServerConfig {
+    /// Its name, unique in the fleet ignoring case.
+    pub name: ServerName,
+    /// How it is reached.
+    pub kind: Kind,
+    /// Whether it is started at all.
+    pub enabled: bool,
+    /// Its bounds.
+    pub limits: ServerLimits,
+}
+
+impl ServerConfig {
+    /// An enabled server with default limits.
+    pub fn new(name: ServerName, kind: Kind) -> Self {
+        Self { name, kind, enabled: true, limits: ServerLimits::default() }
+    }
+}
+
+/// How a server is reached.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Kind {
+    /// A child process that speaks over its standard input and output.
+    Stdio(Stdio),
+    /// A remote Streamable HTTP endpoint.
+    Http(Http),
+    /// A server of the application's own process, registered with the driver under the name.
+    InProcess,
+    /// A pair of byte streams that the application registered with the driver under the name.
+    Attached,
+}
+
+impl Kind {
+    /// The word for people and metrics.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Stdio(_) => "stdio",
+            Self::Http(_) => "http",
+            Self::InProcess => "in_process",
+            Self::Attached => "attached",
+        }
+    }
+}
+
+/// A child process.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Stdio {
+    /// The program: a path, or a name to be found on `PATH`.
+    pub command: String,
+    /// Its arguments.
+    pub args: Vec<String>,
+    /// Variables beside the few that every child gets.
+    pub env: BTreeMap<String, String>,
+    /// Its working directory; the host's own when absent.
+    pub cwd: Option<String>,
+}
+
+/// A remote endpoint.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Http {
+    /// The endpoint.
+    pub url: String,
+    /// Headers to send with every request.
+    pub headers: BTreeMap<String, String>,
+}
+
+/// Who we are to servers, and what we offer them.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct ClientProfile {
+    /// The name and version sent as `clientInfo`.
+    pub implementation: Implementation,
+    /// The capabilities declared, and so the questions that reach the application.
+    pub capabilities: ClientCapabilities,
+}
+
+impl Default for ClientProfile {
+    fn default() -> Self {
+        Self {
+            implementation: Implementation {
+                name: "mcp-fleet".to_owned(),
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                title: None,
+            },
+            capabilities: ClientCapabilities::default(),
+        }
+    }
+}
+
+/// What servers may ask of us. All absent by default: such questions are refused by their codes.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct ClientCapabilities {
+    /// The roots to answer `roots/list` with; the capability is not declared when absent.
+    pub roots: Option<Vec<Root>>,
+    /// Whether the application answers `sampling/createMessage`.
+    pub sampling: Option<SamplingCapability>,
+    /// Whether the application answers `elicitation/create`.
+    pub elicitation: Option<ElicitationCapability>,
+}
+
+/// A directory that a server may work in.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Root {
+    /// A `file://` URI.
+    pub uri: String,
+    /// A name for people.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub name: Option<String>,
+}
+
+/// How much of sampling the application handles.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct SamplingCapability {
+    /// Whether requests may bring tools.
+    pub tools: bool,
+    /// Whether requests may ask for the context of servers.
+    pub context: bool,
+}
+
+/// How much of elicitation the application handles; one of the modes at least.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ElicitationCapability {
+    /// Forms.
+    pub form: bool,
+    /// Addresses to open in a browser.
+    pub url: bool,
+}
+
+impl Default for ElicitationCapability {
+    fn default() -> Self {
+        Self { form: true, url: false }
+    }
+}

@@ -1,0 +1,279 @@
+//! Why a call or a command failed, by whose fault it is.
+
+use std::{fmt, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{ids::ServerName, wire::RawJson};
+
+/// Whether a call that was lost may have run.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Sent {
+    /// Not one byte of it was written: it did not run, and may be sent again.
+    No,
+    /// It was written, at least in part: it may have run, and is never sent again silently.
+    Unknown,
+}
+
+impl fmt::Display for Sent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::No => "it was never sent",
+            Self::Unknown => "it may have run",
+        })
+    }
+}
+
+/// How a process ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Exit {
+    /// It returned this status.
+    Code(i32),
+    /// This signal ended it.
+    Signal(i32),
+    /// The operating system did not say.
+    Unknown,
+}
+
+impl fmt::Display for Exit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Code(code) => write!(f, "exit status {code}"),
+            Self::Signal(signal) => write!(f, "killed by signal {signal}"),
+            Self::Unknown => f.write_str("ended for an unknown reason"),
+        }
+    }
+}
+
+/// An error that a server answered with.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error, Serialize, Deserialize)]
+#[error("error {code}: {message}")]
+pub struct RpcError {
+    /// JSON-RPC or MCP error code.
+    pub code: i64,
+    /// The server's own words.
+    pub message: String,
+    /// Whatever else the server said.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub data: Option<RawJson>,
+}
+
+/// Why a server cannot take calls.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error, Serialize, Deserialize)]
+#[non_exhaustive]
+#[serde(rename_all = "snake_case")]
+pub enum Failure {
+    /// The process or connection could not be made: the command is wrong, or resources ran out.
+    #[error("cannot start: {message}")]
+    CannotStart {
+        /// What the operating system said, and what to check.
+        message: String,
+        /// Whether trying again without a change could help.
+        transient: bool,
+    },
+    /// The process ended, or its standard output did, before the session was open.
+    #[error("ended before it was ready{}{}", exit_suffix(*exit), stderr_suffix(stderr_tail))]
+    EndedEarly {
+        /// How the process ended, once known.
+        exit: Option<Exit>,
+        /// The end of what it wrote to standard error.
+        stderr_tail: String,
+    },
+    /// The session was not open within the start deadline.
+    #[error("was not ready within {after:?}{}", stderr_suffix(stderr_tail))]
+    StartTimedOut {
+        /// The start deadline.
+        after: Duration,
+        /// The end of what it wrote to standard error.
+        stderr_tail: String,
+    },
+    /// No protocol revision is common to both sides.
+    #[error("speaks no common protocol revision; it offers {offered:?}")]
+    Incompatible {
+        /// What the server offered.
+        offered: Vec<String>,
+    },
+    /// The server refused the handshake, or answered it with something else.
+    #[error("handshake failed: {message}")]
+    Handshake {
+        /// What it answered.
+        message: String,
+    },
+    /// The process or connection ended while in use.
+    #[error("ended unexpectedly{}{}", exit_suffix(*exit), stderr_suffix(stderr_tail))]
+    Crashed {
+        /// How the process ended, once known.
+        exit: Option<Exit>,
+        /// The end of what it wrote to standard error.
+        stderr_tail: String,
+    },
+    /// The server broke the protocol so that its stream cannot be read on.
+    #[error("broke the protocol: {message}")]
+    Protocol {
+        /// What it did.
+        message: String,
+    },
+}
+
+fn exit_suffix(exit: Option<Exit>) -> String {
+    exit.map(|exit| format!(" ({exit})")).unwrap_or_default()
+}
+
+fn stderr_suffix(tail: &str) -> String {
+    let tail = tail.trim();
+    if tail.is_empty() { String::new() } else { format!("; stderr ends with: {tail}") }
+}
+
+/// Why a call has no result.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error, Serialize, Deserialize)]
+#[non_exhaustive]
+#[serde(rename_all = "snake_case")]
+pub enum CallError {
+    /// No server of that name is deployed: a misspelling, or it was undeployed.
+    #[error("no server named {server:?}{}", near_miss(near.as_ref()))]
+    NotFound {
+        /// The name that was asked for.
+        server: String,
+        /// A deployed name that resembles it.
+        near: Option<ServerName>,
+    },
+    /// The server's queue is full: callers are faster than the server.
+    #[error("{server} is overloaded; try again in {retry_after:?}")]
+    Overloaded {
+        /// The server.
+        server: ServerName,
+        /// When a place is likely to be free.
+        retry_after: Duration,
+    },
+    /// The server is stopped or failed, and nothing will start it before the call's deadline.
+    #[error("{server} is unavailable: {reason}")]
+    Unavailable {
+        /// The server.
+        server: ServerName,
+        /// Its state, and why it is in it.
+        reason: String,
+    },
+    /// The deadline passed. The server was told to stop.
+    #[error("timed out after {after:?}; {sent}")]
+    TimedOut {
+        /// The deadline that passed, from acceptance or from the last progress.
+        after: Duration,
+        /// Whether it may have run.
+        sent: Sent,
+    },
+    /// The caller cancelled. The server was told to stop.
+    #[error("cancelled; {sent}")]
+    Cancelled {
+        /// Whether it may have run.
+        sent: Sent,
+    },
+    /// The process or connection ended with the call in flight.
+    #[error("{server} is gone{}; {sent}{}", exit_suffix(*exit), stderr_suffix(stderr_tail))]
+    ServerGone {
+        /// The server.
+        server: ServerName,
+        /// How the process ended, once known.
+        exit: Option<Exit>,
+        /// The end of what it wrote to standard error.
+        stderr_tail: String,
+        /// Whether the call may have run.
+        sent: Sent,
+    },
+    /// The server answered with an error.
+    #[error("{0}")]
+    Rpc(RpcError),
+    /// The server's answer breaks the protocol.
+    #[error("protocol violation: {message}")]
+    Protocol {
+        /// What is wrong with it.
+        message: String,
+    },
+    /// The server asked for input that nobody here can or will give.
+    #[error("the server asked for {method}, which was refused: {reason}")]
+    InputRefused {
+        /// The method of the question.
+        method: String,
+        /// Why it was refused.
+        reason: String,
+    },
+    /// What the caller asked cannot be sent.
+    #[error("invalid request: {message}")]
+    InvalidRequest {
+        /// What is wrong with it.
+        message: String,
+    },
+    /// The fleet is shutting down.
+    #[error("the fleet is shutting down")]
+    ShuttingDown,
+}
+
+fn near_miss(near: Option<&ServerName>) -> String {
+    near.map(|name| format!("; did you mean {name:?}?")).unwrap_or_default()
+}
+
+/// Why a command other than a call failed.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error, Serialize, Deserialize)]
+#[non_exhaustive]
+#[serde(rename_all = "snake_case")]
+pub enum CommandError {
+    /// No server of that name is deployed.
+    #[error("no server named {server:?}{}", near_miss(near.as_ref()))]
+    NotFound {
+        /// The name that was asked for.
+        server: String,
+        /// A deployed name that resembles it.
+        near: Option<ServerName>,
+    },
+    /// A server of that name, ignoring case, is deployed already.
+    #[error("a server named {server} is deployed already; undeploy or update it")]
+    AlreadyDeployed {
+        /// The name.
+        server: ServerName,
+    },
+    /// The fleet is at its limit of servers.
+    #[error("the fleet is full: {limit} servers; raise `fleet.maxServers`")]
+    FleetFull {
+        /// The limit.
+        limit: usize,
+    },
+    /// Too many commands wait for the same server.
+    #[error("{server} has too many commands waiting ({limit})")]
+    Overloaded {
+        /// The server.
+        server: ServerName,
+        /// The limit.
+        limit: usize,
+    },
+    /// The server did not reach the state that was asked for.
+    #[error("{server} {failure}")]
+    Failed {
+        /// The server.
+        server: ServerName,
+        /// Why.
+        failure: Failure,
+    },
+    /// Another command undid this one before it was finished.
+    #[error("superseded: {server} was {by} meanwhile")]
+    Superseded {
+        /// The server.
+        server: ServerName,
+        /// What was done instead.
+        by: String,
+    },
+    /// The catalog could not be read from the server.
+    #[error("{server}: {message}")]
+    Catalog {
+        /// The server.
+        server: ServerName,
+        /// Why.
+        message: String,
+    },
+    /// The question is not open: it was answered, withdrawn, or never asked.
+    #[error("no open question has that id")]
+    NoSuchInput,
+    /// The fleet is shutting down.
+    #[error("the fleet is shutting down")]
+    ShuttingDown,
+}

@@ -1,0 +1,242 @@
+//! What the machine tells its user.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    error::{CallError, CommandError, Failure},
+    ids::{CallId, CommandId, InputId, ServerName},
+    stats::{FleetStats, ServerStats},
+    wire::{RawJson, Revision},
+};
+
+/// A fact for the application. Results and arguments of tools are in no event but the call's own.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Event {
+    /// A command is done.
+    CommandEnded {
+        /// The command.
+        id: CommandId,
+        /// What came of it.
+        outcome: Result<Reply, CommandError>,
+    },
+    /// A call is done: its one and only outcome.
+    CallEnded {
+        /// The call.
+        call: CallId,
+        /// The server's `result` as it stood on the wire, or why there is none.
+        outcome: Result<RawJson, CallError>,
+    },
+    /// The server reports how far a call has come.
+    CallProgress {
+        /// The call.
+        call: CallId,
+        /// Grows with every report.
+        progress: f64,
+        /// What `progress` will be at the end, where the server knows.
+        total: Option<f64>,
+        /// For people.
+        message: Option<String>,
+    },
+    /// A server changed its state.
+    ServerChanged {
+        /// The server.
+        server: ServerName,
+        /// Which life of it, from 1; 0 before the first.
+        incarnation: u32,
+        /// The state it is in.
+        state: ServerState,
+        /// Why it is in it, where that is a failure.
+        failure: Option<Failure>,
+    },
+    /// A list of a server was read for the first time, or differs from what it was.
+    CatalogChanged {
+        /// The server.
+        server: ServerName,
+        /// Which list.
+        kind: CatalogKind,
+        /// How many entries it has.
+        entries: usize,
+    },
+    /// A server asks for something; answer with [`crate::McpCommand::Answer`].
+    InputRequested {
+        /// The question.
+        input: InputId,
+        /// Who asks.
+        server: ServerName,
+        /// The call it belongs to, where the protocol says.
+        call: Option<CallId>,
+        /// `sampling/createMessage`, `elicitation/create` or `roots/list`.
+        method: String,
+        /// The question itself.
+        params: Option<RawJson>,
+    },
+    /// A question needs no answer any more.
+    InputWithdrawn {
+        /// The question.
+        input: InputId,
+    },
+    /// A server sent a notification that the machine does not consume: a log message, an update of
+    /// a resource, or one this version does not know.
+    Notified {
+        /// The server.
+        server: ServerName,
+        /// The method.
+        method: String,
+        /// Its params.
+        params: Option<RawJson>,
+    },
+    /// A server did something that the protocol forbids, and was tolerated.
+    Violation {
+        /// The server.
+        server: ServerName,
+        /// What it did.
+        message: String,
+    },
+}
+
+/// What a finished command answers.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Reply {
+    /// It is done; there is nothing to say.
+    Done,
+    /// `ListServers`, in order of their names.
+    Servers(Vec<ServerInfo>),
+    /// `ListCatalog`, in the server's order, each entry as it stood on the wire.
+    Catalog(Vec<RawJson>),
+    /// `HealthCheck`, in order of the servers' names.
+    Health(Vec<Health>),
+    /// `GetMetrics`.
+    Metrics(Box<FleetStats>),
+}
+
+/// A list that a server offers.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CatalogKind {
+    /// `tools/list`.
+    Tools,
+    /// `resources/list`.
+    Resources,
+    /// `resources/templates/list`.
+    Templates,
+    /// `prompts/list`.
+    Prompts,
+}
+
+/// Where a server is in its life.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum ServerState {
+    /// Not started, or stopped on purpose.
+    Stopped,
+    /// The process or connection is being made.
+    Starting,
+    /// Being asked which era it speaks.
+    Probing,
+    /// In the legacy `initialize` handshake.
+    Handshaking,
+    /// Takes calls.
+    Ready,
+    /// Finishes calls in flight, takes no new ones, then stops.
+    Draining,
+    /// On the close ladder.
+    Closing,
+    /// Ended, and stays so until somebody restarts it.
+    Failed,
+}
+
+impl ServerState {
+    /// The word for people and metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Stopped => "stopped",
+            Self::Starting => "starting",
+            Self::Probing => "probing",
+            Self::Handshaking => "handshaking",
+            Self::Ready => "ready",
+            Self::Draining => "draining",
+            Self::Closing => "closing",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+impl std::fmt::Display for ServerState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// What is known of one server.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct ServerInfo {
+    /// Its configured name.
+    pub name: ServerName,
+    /// How it is reached: `stdio`, `http`, `in_process` or `attached`.
+    pub kind: String,
+    /// Where it is in its life.
+    pub state: ServerState,
+    /// Why, where the state is a failure.
+    pub failure: Option<Failure>,
+    /// Which life it is in, from 1; 0 before the first.
+    pub incarnation: u32,
+    /// The process, while there is one.
+    pub pid: Option<u32>,
+    /// The protocol revision in use, once negotiated.
+    pub revision: Option<Revision>,
+    /// The name and version it gives itself: for display, never for decisions.
+    pub implementation: Option<Implementation>,
+    /// What the server tells a model about its use.
+    pub instructions: Option<String>,
+    /// Entries of its catalog, by list; absent where the list was not read or is not offered.
+    pub tools: Option<usize>,
+    /// See `tools`.
+    pub resources: Option<usize>,
+    /// See `tools`.
+    pub templates: Option<usize>,
+    /// See `tools`.
+    pub prompts: Option<usize>,
+    /// Why its catalog is incomplete, where it is.
+    pub degraded: Option<String>,
+    /// Counts and latencies.
+    pub stats: ServerStats,
+}
+
+/// The name and version that one side of a session gives itself.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Implementation {
+    /// The program's name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// A name for people.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub title: Option<String>,
+}
+
+/// What a health check found.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Health {
+    /// The server.
+    pub server: ServerName,
+    /// Where it is in its life.
+    pub state: ServerState,
+    /// The round trip of `ping` or `server/discover`; absent where none came back.
+    pub latency: Option<Duration>,
+    /// Why it is not healthy, where it is not.
+    pub problem: Option<String>,
+}
+
+impl Health {
+    /// Whether the server is ready and answered.
+    pub const fn is_healthy(&self) -> bool {
+        self.latency.is_some()
+    }
+}

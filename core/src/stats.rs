@@ -1,0 +1,99 @@
+//! Counts and latencies.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::ServerName;
+
+/// Counts and latencies of a fleet.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct FleetStats {
+    /// Servers deployed.
+    pub servers: usize,
+    /// Servers that are ready.
+    pub active_servers: usize,
+    /// All servers taken together.
+    pub total: ServerStats,
+    /// Each server, in order of their names.
+    pub by_server: Vec<(ServerName, ServerStats)>,
+    /// Signals of incarnations that are over.
+    pub stale_signals: u64,
+}
+
+/// Counts and latencies of one server. All counts are since it was deployed.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct ServerStats {
+    /// Calls asked for, refused ones included.
+    pub calls: u64,
+    /// Calls that ended with a result.
+    pub succeeded: u64,
+    /// Calls that ended without one, by cause.
+    pub errors: ErrorCounts,
+    /// Calls waiting to be sent, now.
+    pub queued: usize,
+    /// Calls sent and not answered, now.
+    pub in_flight: usize,
+    /// Times the server was opened.
+    pub starts: u64,
+    /// Times it ended without being asked to.
+    pub crashes: u64,
+    /// Answers that came after their call had ended.
+    pub late_answers: u64,
+    /// What the server did against the protocol, and was tolerated.
+    pub violations: u64,
+    /// Lines on its standard output that were no messages.
+    pub noise_lines: u64,
+    /// From the acceptance of a call to its result, for calls that succeeded.
+    pub latency: Latency,
+}
+
+/// Calls that ended without a result, by cause.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct ErrorCounts {
+    /// Refused: the queue was full.
+    pub overloaded: u64,
+    /// Refused: the server was stopped or failed.
+    pub unavailable: u64,
+    /// The deadline passed.
+    pub timed_out: u64,
+    /// The caller gave up.
+    pub cancelled: u64,
+    /// The server went away.
+    pub server_gone: u64,
+    /// The server answered with an error.
+    pub rpc: u64,
+    /// The server's answer broke the protocol.
+    pub protocol: u64,
+    /// Anything else: invalid requests, refused questions, shutdown.
+    pub other: u64,
+}
+
+impl ErrorCounts {
+    /// All causes together.
+    pub const fn total(&self) -> u64 {
+        self.overloaded
+            + self.unavailable
+            + self.timed_out
+            + self.cancelled
+            + self.server_gone
+            + self.rpc
+            + self.protocol
+            + self.other
+    }
+}
+
+/// A summary of a latency histogram; all zero while `count` is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Latency {
+    /// Samples.
+    pub count: u64,
+    /// Half of them were no slower.
+    pub p50: Duration,
+    /// 95 of 100 were no slower.
+    pub p95: Duration,
+    /// 99 of 100 were no slower.
+    pub p99: Duration,
+    /// The slowest.
+    pub max: Duration,
+}
