@@ -56,6 +56,17 @@ impl RawJson {
         Self(line.slice_ref(value.get()))
     }
 
+    /// Takes text that this crate wrote, and knows to be one value without line breaks.
+    pub(crate) fn trusted(text: String) -> Self {
+        debug_assert!(Self::parse(text.as_str()).is_ok_and(|json| json.as_str() == text));
+        Self(text.into())
+    }
+
+    /// A copy of `value`, for what must outlive the buffer that `value` lies in.
+    pub(crate) fn copy_of(value: &RawValue) -> Self {
+        Self(value.get().into())
+    }
+
     /// The text.
     pub fn as_str(&self) -> &str {
         &self.0
