@@ -49,6 +49,8 @@ mod effect;
 mod error;
 mod event;
 mod fleet;
+#[cfg(any(fuzzing, feature = "__fuzzing"))]
+pub mod fuzzing;
 mod ids;
 mod input;
 pub mod journal;
