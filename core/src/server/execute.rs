@@ -132,7 +132,7 @@ impl Server {
             let composed;
             let (method, params) = match &call.request {
                 Request::Tool { name, arguments } => {
-                    composed = RawJson::trusted(params::tool_call(name, arguments.as_ref()));
+                    composed = RawJson::from_valid(params::tool_call(name, arguments.as_ref()));
                     ("tools/call", Some(&composed))
                 }
                 Request::Method { method, params } => (method.as_str(), params.as_ref()),

@@ -155,7 +155,7 @@ impl Server {
         let mut asked = Vec::new();
         while let Some((kind, cursor)) = self.catalog.next_page(cx.now) {
             let params = cursor.map(|cursor| {
-                RawJson::trusted(format!(
+                RawJson::from_valid(format!(
                     "{{\"cursor\":{}}}",
                     serde_json::Value::from(cursor)
                 ))

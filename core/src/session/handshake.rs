@@ -246,7 +246,7 @@ impl Session {
             late,
             retried,
         };
-        let params = RawJson::trusted(self.offer.initialize_params(offered));
+        let params = RawJson::from_valid(self.offer.initialize_params(offered));
         self.request(
             "initialize",
             Some(&params),
