@@ -1,9 +1,12 @@
 //! The bodies of the fuzz targets: each takes any bytes, and panics where a promise is broken.
 
+mod config;
+
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
+pub use self::config::config;
 use crate::wire::{
     Id, LineTooLong, Lines, Message, RawJson, Violation, frame, params as compose, read,
     split_batch,

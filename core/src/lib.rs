@@ -49,7 +49,7 @@ mod effect;
 mod error;
 mod event;
 mod fleet;
-#[cfg(any(fuzzing, feature = "__fuzzing"))]
+#[cfg(any(fuzzing, feature = "__fuzzing", test))]
 pub mod fuzzing;
 mod ids;
 mod input;

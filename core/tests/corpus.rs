@@ -24,6 +24,11 @@ fn corpus_of_params_holds() -> io::Result<()> {
     replay("params", 20, fuzzing::params)
 }
 
+#[test]
+fn corpus_of_configurations_holds() -> io::Result<()> {
+    replay("config", 25, fuzzing::config)
+}
+
 /// Runs `body` on every file of the target's corpus, of which there are at least `files_min`.
 fn replay(target: &str, files_min: usize, body: fn(&[u8])) -> io::Result<()> {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR"))

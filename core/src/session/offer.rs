@@ -96,8 +96,7 @@ mod tests {
 
     #[test]
     fn declared_capabilities_are_written_by_their_schema() {
-        let mut profile = ClientProfile::default();
-        profile.capabilities = ClientCapabilities {
+        let capabilities = ClientCapabilities {
             roots: Some(vec![Root {
                 uri: "file:///srv".into(),
                 name: None,
@@ -110,6 +109,10 @@ mod tests {
                 form: true,
                 url: true,
             }),
+        };
+        let profile = ClientProfile {
+            capabilities,
+            ..ClientProfile::default()
         };
         let offer = Offer::new(&profile);
         let want = r#"{"elicitation":{"form":{},"url":{}},"roots":{},"sampling":{"tools":{}}}"#;
