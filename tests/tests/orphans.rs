@@ -165,7 +165,7 @@ fn npx(scratch: &Scratch) -> Result<Launch> {
         r#"{"name": "package", "version": "1.0.0"}"#,
     )?;
     unix::fs::symlink(fake_server()?, programs.join("fake-server"))?;
-    let launch = Launch::new("npx").args(["--no-install", "fake-server", "--", "--record"]);
+    let launch = Launch::new("npx").args(["--no-install", "fake-server", "--record"]);
     Ok(launch
         .arg(record(scratch))
         .directory(scratch.path().join("package")))
