@@ -1,10 +1,20 @@
 //! Links under test, driven by effects and read by signals.
 
-use std::{collections::BTreeMap, future::Future, pin::pin, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    io,
+    pin::{Pin, pin},
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use async_channel::Receiver;
 use bytes::Bytes;
-use futures::future::{Either, select};
+use futures::{
+    AsyncWrite,
+    future::{Either, select},
+};
 use mcp_fleet_core::{
     Effect, Exit, LinkId, ServerId, ServerName, Signal,
     config::{Kind, Stdio},
@@ -198,5 +208,30 @@ impl Log {
             _ => None,
         });
         opened.expect("no process was opened")
+    }
+}
+
+/// Hands everything that is written to a channel.
+pub struct Sink(pub async_channel::Sender<Bytes>);
+
+impl AsyncWrite for Sink {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.0
+            .try_send(Bytes::copy_from_slice(bytes))
+            .map_err(io::Error::other)?;
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.0.close();
+        Poll::Ready(Ok(()))
     }
 }
