@@ -24,7 +24,11 @@ mod servers;
 use mcp_fleet_smol::Smol;
 
 fn run<F: Future<Output = ()>>(scenario: impl FnOnce(Smol) -> F) {
-    smol::block_on(scenario(Smol));
+    smol::block_on(bench::patiently(
+        &Smol,
+        "end of the scenario",
+        scenario(Smol),
+    ));
 }
 
 macro_rules! scenarios {

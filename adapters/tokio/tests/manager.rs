@@ -29,7 +29,10 @@ fn run<F: Future<Output = ()>>(scenario: impl FnOnce(Tokio) -> F) {
         .enable_all()
         .build()
         .unwrap();
-    runtime.block_on(async { scenario(Tokio::current().unwrap()).await });
+    runtime.block_on(async {
+        let runtime = Tokio::current().unwrap();
+        bench::patiently(&runtime, "end of the scenario", scenario(runtime.clone())).await;
+    });
 }
 
 macro_rules! scenarios {

@@ -123,11 +123,7 @@ impl<R: AsyncRuntime> Bench<R> {
     }
 
     pub async fn patiently<T>(&self, what: &str, future: impl Future<Output = T>) -> T {
-        let deadline = self.runtime.now() + PATIENCE;
-        match select(pin!(future), pin!(self.runtime.sleep_until(deadline))).await {
-            Either::Left((value, _)) => value,
-            Either::Right(_) => panic!("no {what} within {PATIENCE:?}"),
-        }
+        patiently(&self.runtime, what, future).await
     }
 
     /// Waits until `process` is no more, or a zombie that its adopter has not reaped.
@@ -139,6 +135,18 @@ impl<R: AsyncRuntime> Bench<R> {
             }
         };
         self.patiently("death of a process", dead).await;
+    }
+}
+
+pub async fn patiently<R: AsyncRuntime, T>(
+    runtime: &R,
+    what: &str,
+    future: impl Future<Output = T>,
+) -> T {
+    let deadline = runtime.now() + PATIENCE;
+    match select(pin!(future), pin!(runtime.sleep_until(deadline))).await {
+        Either::Left((value, _)) => value,
+        Either::Right(_) => panic!("no {what} within {PATIENCE:?}"),
     }
 }
 
