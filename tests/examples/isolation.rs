@@ -68,10 +68,12 @@ async fn measure<R: AsyncRuntime>(name: &str, runtime: R) -> Result<()> {
     }
     let alone = fast(&manager).await?;
     let slept = Cell::new(0_usize);
-    let load = pin!(slow(&manager, &slept));
-    let beside = match select(pin!(fast(&manager)), load).await {
-        Either::Left((latencies, _)) => latencies?,
-        Either::Right((never, _)) => never?,
+    let beside = {
+        let load = pin!(slow(&manager, &slept));
+        match select(pin!(fast(&manager)), load).await {
+            Either::Left((latencies, _)) => latencies?,
+            Either::Right((never, _)) => never?,
+        }
     };
     // The calls that still sleep were dropped, and so cancelled.
     manager.shutdown().await?;

@@ -17,22 +17,21 @@ use crate::{
 
 /// A busy fleet leaves no two journals alike, so there is nothing to compare but each with itself.
 pub(crate) fn trials() -> Vec<Trial> {
-    let done = |()| Ok::<(), Failed>(());
     vec![
-        Trial::test("journal::a_busy_fleet_replays_on_tokio", move || {
-            done(two_workers().block_on(async { busy(Tokio::current().unwrap()).await }))
+        Trial::test("journal::a_busy_fleet_replays_on_tokio", || {
+            two_workers().block_on(async { busy(Tokio::current()?).await })
         }),
-        Trial::test("journal::a_busy_fleet_replays_on_one_thread", move || {
-            done(one_thread().block_on(async { busy(Tokio::current().unwrap()).await }))
+        Trial::test("journal::a_busy_fleet_replays_on_one_thread", || {
+            one_thread().block_on(async { busy(Tokio::current()?).await })
         }),
-        Trial::test("journal::a_busy_fleet_replays_on_smol", move || {
-            done(smol::block_on(busy(Smol)))
+        Trial::test("journal::a_busy_fleet_replays_on_smol", || {
+            smol::block_on(busy(Smol))
         }),
     ]
 }
 
 /// Many calls of all kinds at once, while servers crash, restart and change.
-async fn busy<R: AsyncRuntime>(runtime: R) {
+async fn busy<R: AsyncRuntime>(runtime: R) -> Result<(), Failed> {
     let mut world = World::new(runtime);
     let flags = ["--split-bytes", "7", "--noise-lines", "1", "--late-answers"];
     for (name, era) in [
@@ -84,10 +83,11 @@ async fn busy<R: AsyncRuntime>(runtime: R) {
         // Whatever they answer: the journal is what counts.
         drop(manager.health_check(None).await);
         if round == 4 {
-            manager.restart_server("frail").await.unwrap();
-            manager.restart_server("legacy").await.unwrap();
+            manager.restart_server("frail").await?;
+            manager.restart_server("legacy").await?;
         }
     }
     let turns = world.finish_busy().await;
     assert!(turns > 500, "{turns} turns are not busy");
+    Ok(())
 }
