@@ -1,9 +1,9 @@
 //! Every real server says through `mcp-fleet` what it says when it is asked directly.
 
-use std::{path::Path, process::Command};
+use std::{ffi::OsStr, path::Path, process::Command};
 
 use mcp_fleet_tests::{
-    Client, Era, Fleet, Launch, Page, Result, Scratch, node, python, write_config,
+    Client, Era, Fleet, Launch, Output, Page, Result, Scratch, node, python, write_config,
 };
 use serde_json::{Value, json};
 
@@ -100,7 +100,8 @@ fn git_lists_and_answers_the_same() -> Result<()> {
 fn time_lists_and_answers_the_same() -> Result<()> {
     let server =
         |_: &Path| Ok(python("modern", "mcp-server-time")?.args(["--local-timezone", "UTC"]));
-    let pair = Pair::new("time", Era::Modern, server)?.lists_the_same()?;
+    let mut pair = Pair::new("time", Era::Modern, server)?;
+    pair.lists_the_same()?;
     let noon = json!({"source_timezone": "Asia/Tokyo", "time": "12:00", "target_timezone": "Asia/Kolkata"});
     // The answer holds today's date: midnight may lie between the two sides, but not twice.
     if pair.calls_the_same("convert_time", noon.clone()).is_err() {
@@ -164,7 +165,8 @@ fn the_official_sdk_lists_and_answers_the_same() -> Result<()> {
 struct Pair {
     name: &'static str,
     era: Era,
-    direct: Launch,
+    /// One session serves all that a test asks directly.
+    direct: Client,
     fleet: Launch,
     scratch: Scratch,
 }
@@ -173,7 +175,7 @@ impl Pair {
     /// `launch` gets the directory in which its side may keep state.
     fn new(name: &'static str, era: Era, launch: impl Fn(&Path) -> Result<Launch>) -> Result<Self> {
         let scratch = Scratch::new(name)?;
-        let direct = launch(&scratch.directory("direct")?)?;
+        let direct = Client::start(&launch(&scratch.directory("direct")?)?, era)?;
         let fleet = launch(&scratch.directory("fleet")?)?;
         Ok(Self {
             name,
@@ -185,56 +187,41 @@ impl Pair {
     }
 
     /// Makes these calls on both sides, directly.
-    fn prepared_with(self, calls: &[(&str, Value)]) -> Result<Self> {
-        for launch in [&self.direct, &self.fleet] {
-            let mut client = Client::start(launch, self.era)?;
-            for (tool, arguments) in calls {
-                client.call(tool, arguments.clone())?;
-            }
-            client.close()?;
+    fn prepared_with(&mut self, calls: &[(&str, Value)]) -> Result<&mut Self> {
+        let mut other = Client::start(&self.fleet, self.era)?;
+        for (tool, arguments) in calls {
+            self.direct.call(tool, arguments.clone())?;
+            other.call(tool, arguments.clone())?;
         }
+        other.close()?;
         Ok(self)
     }
 
-    fn lists_the_same(self) -> Result<Self> {
-        let mut client = Client::start(&self.direct, self.era)?;
-        let tools = client.list("tools/list", "tools")?;
-        client.close()?;
+    fn lists_the_same(&mut self) -> Result<&mut Self> {
+        let tools = self.direct.list("tools/list", "tools")?;
         assert!(!tools.is_empty());
-        let config = write_config(&self.scratch, &[(self.name, &self.fleet)], &json!({}))?;
-        let config = config.as_os_str();
-        let arguments = [
-            "tools".as_ref(),
-            config,
-            "--server".as_ref(),
-            self.name.as_ref(),
-            "--json".as_ref(),
-        ];
-        let listed = Fleet::run(arguments)?.json(0)?;
+        let listed = self.run("tools", &["--server", self.name])?.json(0)?;
         assert_eq!(listed, json!({self.name: tools}));
         Ok(self)
     }
 
-    fn calls_the_same(&self, tool: &str, arguments: Value) -> Result<&Self> {
-        let mut client = Client::start(&self.direct, self.era)?;
-        let direct = client.call(tool, arguments.clone())?;
-        client.close()?;
+    fn calls_the_same(&mut self, tool: &str, arguments: Value) -> Result<&mut Self> {
+        let direct = self.direct.call(tool, arguments.clone())?;
         let failed = direct.get("isError") == Some(&Value::Bool(true));
-        let config = write_config(&self.scratch, &[(self.name, &self.fleet)], &json!({}))?;
-        let arguments = arguments.to_string();
-        let config = config.as_os_str();
-        let words = [
-            "call".as_ref(),
-            config,
-            self.name.as_ref(),
-            tool.as_ref(),
-            arguments.as_ref(),
-            "--json".as_ref(),
-        ];
-        let through_fleet = Fleet::run(words)?.json(i32::from(failed))?;
+        let output = self.run("call", &[self.name, tool, &arguments.to_string()])?;
+        let through_fleet = output.json(i32::from(failed))?;
         if through_fleet != direct {
             return Err(format!("{tool}: {through_fleet} is not {direct}").into());
         }
         Ok(self)
+    }
+
+    /// Runs `mcp-fleet VERB FILE WORDS... --json`.
+    fn run(&self, verb: &str, words: &[&str]) -> Result<Output> {
+        let config = write_config(&self.scratch, &[(self.name, &self.fleet)], &json!({}))?;
+        let mut arguments: Vec<&OsStr> = vec![verb.as_ref(), config.as_os_str()];
+        arguments.extend(words.iter().map(OsStr::new));
+        arguments.push("--json".as_ref());
+        Fleet::run(arguments)
     }
 }
