@@ -123,7 +123,11 @@ fn exit_suffix(exit: Option<Exit>) -> String {
 
 fn stderr_suffix(tail: &str) -> String {
     let tail = tail.trim();
-    if tail.is_empty() { String::new() } else { format!("; stderr ends with: {tail}") }
+    if tail.is_empty() {
+        String::new()
+    } else {
+        format!("; stderr ends with: {tail}")
+    }
 }
 
 /// Why a call has no result.
@@ -210,7 +214,8 @@ pub enum CallError {
 }
 
 fn near_miss(near: Option<&ServerName>) -> String {
-    near.map(|name| format!("; did you mean {name:?}?")).unwrap_or_default()
+    near.map(|name| format!("; did you mean {name:?}?"))
+        .unwrap_or_default()
 }
 
 /// Why a command other than a call failed.

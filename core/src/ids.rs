@@ -67,7 +67,9 @@ impl ServerName {
     pub fn new(name: &str) -> Result<Self, InvalidName> {
         let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
         if name.is_empty() || name.len() > Self::LENGTH_MAX || !name.chars().all(plain) {
-            return Err(InvalidName { name: name.to_owned() });
+            return Err(InvalidName {
+                name: name.to_owned(),
+            });
         }
         Ok(Self(name.into()))
     }

@@ -35,7 +35,10 @@ impl Time {
 
     /// The moment `span` later, or [`Time::MAX`] where that overflows.
     pub fn after(self, span: Duration) -> Self {
-        Self(self.0.saturating_add(u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)))
+        Self(
+            self.0
+                .saturating_add(u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)),
+        )
     }
 
     /// The span from `earlier` to `self`; zero when `earlier` is later.
@@ -46,7 +49,12 @@ impl Time {
 
 impl fmt::Debug for Time {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{:09}s", self.0 / 1_000_000_000, self.0 % 1_000_000_000)
+        write!(
+            f,
+            "{}.{:09}s",
+            self.0 / 1_000_000_000,
+            self.0 % 1_000_000_000
+        )
     }
 }
 
@@ -59,6 +67,9 @@ mod tests {
         assert_eq!(Time::MAX.after(Duration::from_secs(1)), Time::MAX);
         assert_eq!(Time::ZERO.after(Duration::MAX), Time::MAX);
         assert_eq!(Time::ZERO.since(Time::from_millis(5)), Duration::ZERO);
-        assert_eq!(Time::from_millis(5).since(Time::ZERO), Duration::from_millis(5));
+        assert_eq!(
+            Time::from_millis(5).since(Time::ZERO),
+            Duration::from_millis(5)
+        );
     }
 }

@@ -16,7 +16,10 @@ pub struct FleetLimits {
 
 impl Default for FleetLimits {
     fn default() -> Self {
-        Self { servers: 1024, calls: 65_536 }
+        Self {
+            servers: 1024,
+            calls: 65_536,
+        }
     }
 }
 

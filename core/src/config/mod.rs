@@ -36,7 +36,12 @@ pub struct ServerConfig {
 impl ServerConfig {
     /// An enabled server with default limits.
     pub fn new(name: ServerName, kind: Kind) -> Self {
-        Self { name, kind, enabled: true, limits: ServerLimits::default() }
+        Self {
+            name,
+            kind,
+            enabled: true,
+            limits: ServerLimits::default(),
+        }
     }
 }
 
@@ -152,6 +157,9 @@ pub struct ElicitationCapability {
 
 impl Default for ElicitationCapability {
     fn default() -> Self {
-        Self { form: true, url: false }
+        Self {
+            form: true,
+            url: false,
+        }
     }
 }

@@ -50,7 +50,9 @@ impl Revision {
 
     /// The revision of that name, if it is one of the published.
     pub fn from_wire(name: &str) -> Option<Self> {
-        Self::VALUES.into_iter().find(|revision| revision.as_str() == name)
+        Self::VALUES
+            .into_iter()
+            .find(|revision| revision.as_str() == name)
     }
 
     /// Its name on the wire.
