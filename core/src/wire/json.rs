@@ -46,6 +46,11 @@ impl RawJson {
         Self(ByteString::from_static("{}"))
     }
 
+    /// Takes text that is known to be one JSON value without raw line breaks.
+    pub(crate) const fn from_valid(text: ByteString) -> Self {
+        Self(text)
+    }
+
     /// The part of `line` that `value` covers, sharing its bytes.
     pub(crate) fn slice_of(line: &ByteString, value: &RawValue) -> Self {
         Self(line.slice_ref(value.get()))
