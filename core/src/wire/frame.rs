@@ -99,3 +99,84 @@ impl Frame {
         Bytes::from(self.0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::wire::{Message, read};
+
+    #[test]
+    fn frames_are_spelled_as_the_specification_spells_them() {
+        let text = |frame: Bytes| String::from_utf8(frame.to_vec()).unwrap();
+        assert_eq!(
+            text(request(7, "tools/list", Some("{}"))),
+            "{\"jsonrpc\":\"2.0\",\"id\":7,\"method\":\"tools/list\",\"params\":{}}\n",
+        );
+        assert_eq!(
+            text(notification("notifications/initialized", None)),
+            "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/initialized\"}\n",
+        );
+        let error = RpcError {
+            code: -32601,
+            message: "no \"x\"".to_owned(),
+            data: None,
+        };
+        assert_eq!(
+            text(answer(&Id::from_number(1), Err(&error))),
+            "{\"jsonrpc\":\"2.0\",\"id\":1,\"error\":{\"code\":-32601,\"message\":\"no \\\"x\\\"\"}}\n",
+        );
+    }
+
+    fn object() -> impl Strategy<Value = String> {
+        prop::collection::btree_map(".{0,4}", ".{0,8}", 0..4)
+            .prop_map(|members| serde_json::to_string_pretty(&members).unwrap())
+    }
+
+    fn reread(frame: Bytes) -> Message {
+        assert_eq!(
+            frame.iter().position(|byte| b"\r\n".contains(byte)),
+            Some(frame.len() - 1)
+        );
+        read(frame).unwrap()
+    }
+
+    proptest! {
+        #[test]
+        fn p55_calls_are_one_line_and_read_back(
+            id: u64,
+            method: String,
+            params in prop::option::of(object()),
+        ) {
+            let raw = params.as_deref().map(|params| RawJson::parse(params).unwrap());
+            let expected = Message::Request {
+                id: Id::from_number(id),
+                method: method.as_str().into(),
+                params: raw.clone(),
+            };
+            prop_assert_eq!(reread(request(id, &method, params.as_deref())), expected);
+            let expected =
+                Message::Notification { method: method.as_str().into(), params: raw };
+            prop_assert_eq!(reread(notification(&method, params.as_deref())), expected);
+        }
+
+        #[test]
+        fn p5_p55_answers_are_one_line_and_read_back(
+            id in prop_oneof!["-?[1-9][0-9]{0,30}(\\.0)?", ".{0,8}".prop_map(|text| serde_json::to_string(&text).unwrap())],
+            result in object(),
+            code: i64,
+            message: String,
+            data in prop::option::of(object()),
+        ) {
+            let id: Id = serde_json::from_str(&id).unwrap();
+            let result = RawJson::parse(result).unwrap();
+            let data = data.map(|data| RawJson::parse(data).unwrap());
+            let error = RpcError { code, message, data };
+            for outcome in [Ok(result), Err(error)] {
+                let frame = answer(&id, outcome.as_ref());
+                prop_assert_eq!(reread(frame), Message::Response { id: id.clone(), outcome });
+            }
+        }
+    }
+}

@@ -30,10 +30,7 @@ impl Integer {
                 magnitude: Some(0),
             });
         }
-        let Some(shift) = read_exponent(exponent)?.checked_sub(i64::try_from(fraction.len()).ok()?)
-        else {
-            return None;
-        };
+        let shift = read_exponent(exponent)?.checked_sub(i64::try_from(fraction.len()).ok()?)?;
         if shift >= 0 {
             let magnitude = fold(digits()).and_then(|value| {
                 10_u64

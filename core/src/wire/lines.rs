@@ -136,7 +136,7 @@ impl Lines {
 /// Whether a line of these two parts is over the limit, even if its last byte is half a `\r\n`.
 fn too_long(begun: &[u8], tail: &[u8], limit: usize) -> bool {
     let length = begun.len().saturating_add(tail.len());
-    let half_break = tail.last().or(begun.last()) == Some(&b'\r');
+    let half_break = tail.last().or_else(|| begun.last()) == Some(&b'\r');
     length.saturating_sub(usize::from(half_break)) > limit
 }
 

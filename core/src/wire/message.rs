@@ -1,6 +1,6 @@
 //! The JSON-RPC envelope.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use bytes::Bytes;
 use bytestring::ByteString;
@@ -77,7 +77,7 @@ pub struct Malformed {
 /// What is wrong with the line, and whom it concerns.
 pub fn read(line: Bytes) -> Result<Message, Malformed> {
     let line = text_of(line)?;
-    if !first_token(&line).is_some_and(|token| token == b'{') {
+    if first_token(&line) != Some(b'{') {
         return Err(nobody(no_object(&line)));
     }
     let members: Members<'_> =
@@ -98,10 +98,10 @@ pub fn read(line: Bytes) -> Result<Message, Malformed> {
 /// [`Violation::BatchTooLong`]: of such a batch nothing is to be read.
 pub fn split_batch(line: &Bytes, entries_max: usize) -> Result<Vec<Bytes>, Violation> {
     let text = std::str::from_utf8(line).map_err(|_invalid| Violation::NotUtf8)?;
-    if !first_token(text).is_some_and(|token| token == b'[') {
-        return Err(match no_object(text) {
-            Violation::NotJson(message) => Violation::NotJson(message),
-            _ => Violation::NotABatch,
+    if first_token(text) != Some(b'[') {
+        return Err(match serde_json::from_str::<&RawValue>(text) {
+            Ok(_) => Violation::NotABatch,
+            Err(error) => not_json(&error),
         });
     }
     let mut deserializer = serde_json::Deserializer::from_str(text);
@@ -209,8 +209,8 @@ impl Envelope<'_> {
     fn method(&self) -> Option<ByteString> {
         let content = string_content(self.members.method?.get())?;
         Some(match content {
-            std::borrow::Cow::Borrowed(slice) => self.line.slice_ref(slice),
-            std::borrow::Cow::Owned(text) => text.into(),
+            Cow::Borrowed(slice) => self.line.slice_ref(slice),
+            Cow::Owned(text) => text.into(),
         })
     }
 
@@ -310,5 +310,429 @@ fn nobody(violation: Violation) -> Malformed {
         id: None,
         answer: false,
         violation,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+    use crate::wire::frame;
+
+    fn message(line: &str) -> Message {
+        read(Bytes::copy_from_slice(line.as_bytes()))
+            .unwrap_or_else(|error| panic!("{line}: {error}"))
+    }
+
+    fn malformed(line: impl AsRef<[u8]>) -> Malformed {
+        read(Bytes::copy_from_slice(line.as_ref())).unwrap_err()
+    }
+
+    fn violation(line: impl AsRef<[u8]>) -> Violation {
+        malformed(line).violation
+    }
+
+    /// A response whose other members are these: the violation, and that its call is to fail.
+    fn failed_answer(rest: &str) -> Violation {
+        let malformed = malformed(format!("{{\"jsonrpc\":\"2.0\",\"id\":7{rest}}}"));
+        assert_eq!(
+            (malformed.id, malformed.answer),
+            (Some(Id::from_number(7)), true),
+            "{rest}"
+        );
+        malformed.violation
+    }
+
+    fn json(text: &str) -> RawJson {
+        RawJson::parse(text).unwrap()
+    }
+
+    #[test]
+    fn p1_requests_notifications_and_responses_are_told_apart() {
+        assert_eq!(
+            message(r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#),
+            Message::Request {
+                id: Id::from_number(1),
+                method: "ping".into(),
+                params: None
+            },
+        );
+        assert_eq!(
+            message(r#" { "method" : "n/x" , "params" : { "a" : [ ] } , "jsonrpc" : "2.0" } "#),
+            Message::Notification {
+                method: "n/x".into(),
+                params: Some(json(r#"{ "a" : [ ] }"#))
+            },
+        );
+        assert_eq!(
+            message(r#"{"jsonrpc":"2.0","id":1,"result":{"ok":1e400}}"#),
+            Message::Response {
+                id: Id::from_number(1),
+                outcome: Ok(json(r#"{"ok":1e400}"#))
+            },
+        );
+        assert_eq!(
+            message(
+                r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32601,"message":"no","data":[1]}}"#
+            ),
+            Message::Response {
+                id: Id::from_number(1),
+                outcome: Err(RpcError {
+                    code: -32601,
+                    message: "no".to_owned(),
+                    data: Some(json("[1]")),
+                }),
+            },
+        );
+    }
+
+    #[test]
+    fn payloads_are_slices_of_the_line_and_request_ids_are_not() {
+        let line =
+            Bytes::from_static(br#"{"jsonrpc":"2.0","id":"a","method":"m","params":{"b":1}}"#);
+        let Ok(Message::Request { id, method, params }) = read(line.clone()) else {
+            panic!("no request")
+        };
+        let inside = |text: &str| line.as_ptr_range().contains(&text.as_ptr());
+        assert!(inside(&method) && inside(params.unwrap().as_str()));
+        assert!(!inside(id.as_str()));
+    }
+
+    #[test]
+    fn p2_ids_that_are_no_string_or_integer_are_refused() {
+        for id in ["null", "true", "{}", "[1]", "1.5"] {
+            let request = malformed(format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"ping"}}"#));
+            assert_eq!((request.id, request.answer), (None, false));
+            assert_eq!(request.violation, Violation::BadId);
+            let response = malformed(format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{}}}}"#));
+            assert_eq!((response.id, response.answer), (None, true));
+            assert_eq!(response.violation, Violation::BadId);
+        }
+        assert_eq!(
+            violation(r#"{"jsonrpc":"2.0","result":{}}"#),
+            Violation::BadId
+        );
+    }
+
+    #[test]
+    fn p5_f29_ids_of_any_size_and_notation_are_echoed_exactly() {
+        for token in [
+            "-0",
+            "9223372036854775808",
+            "18446744073709551617",
+            "1e400",
+            "1.0",
+            "\"1\"",
+        ] {
+            let line = format!(r#"{{"jsonrpc":"2.0","id":{token},"method":"ping"}}"#);
+            let Message::Request { id, .. } = message(&line) else {
+                panic!("{token}")
+            };
+            let frame = frame::answer(&id, Ok(&RawJson::empty_object()));
+            assert_eq!(
+                std::str::from_utf8(&frame).unwrap(),
+                format!("{{\"jsonrpc\":\"2.0\",\"id\":{token},\"result\":{{}}}}\n"),
+            );
+        }
+    }
+
+    #[test]
+    fn p1_another_version_is_refused() {
+        assert_eq!(
+            failed_answer(r#","result":1,"jsonrpc":"2.0""#),
+            duplicate("jsonrpc")
+        );
+        for version in [
+            r#""jsonrpc":"1.0","#,
+            r#""jsonrpc":2.0,"#,
+            r#""jsonrpc":null,"#,
+            "",
+        ] {
+            let malformed = malformed(format!(r#"{{{version}"id":7,"result":1}}"#));
+            assert_eq!(malformed.violation, Violation::Version, "{version}");
+            assert_eq!(
+                (malformed.id, malformed.answer),
+                (Some(Id::from_number(7)), true)
+            );
+        }
+        assert!(matches!(
+            message(r#"{"jsonrpc":"\u0032.0","method":"m"}"#),
+            Message::Notification { .. }
+        ));
+    }
+
+    fn duplicate(name: &str) -> Violation {
+        Violation::DuplicateMember(name.to_owned())
+    }
+
+    #[test]
+    fn p6_members_that_stand_twice_are_refused() {
+        assert_eq!(
+            failed_answer(r#","result":1,"result":1"#),
+            duplicate("result")
+        );
+        assert_eq!(
+            failed_answer(r#","error":null,"result":1,"error":null"#),
+            duplicate("error")
+        );
+        assert_eq!(
+            failed_answer(r#","result":1,"re\u0073ult":2"#),
+            duplicate("result")
+        );
+        let twice = |member: &str| {
+            malformed(format!(
+                r#"{{"jsonrpc":"2.0","id":1,"method":"m","params":{{}},{member}}}"#
+            ))
+        };
+        assert_eq!(twice(r#""method":"n""#).violation, duplicate("method"));
+        assert_eq!(twice(r#""params":null"#).violation, duplicate("params"));
+        let ids = twice(r#""id":1"#);
+        assert_eq!((ids.violation, ids.id), (duplicate("id"), None));
+        assert!(matches!(
+            message(r#"{"jsonrpc":"2.0","method":"m","x":1,"x":2}"#),
+            Message::Notification { .. }
+        ));
+    }
+
+    #[test]
+    fn p6_f22_a_response_has_either_result_or_error() {
+        assert_eq!(
+            failed_answer(r#","result":{},"error":{"code":1,"message":""}"#),
+            Violation::ResultAndError,
+        );
+        assert_eq!(
+            failed_answer(r#","result":null,"error":{"code":1,"message":""}"#),
+            Violation::ResultAndError,
+        );
+        assert_eq!(failed_answer(""), Violation::NeitherResultNorError);
+        assert_eq!(
+            failed_answer(r#","error":null"#),
+            Violation::NeitherResultNorError
+        );
+    }
+
+    #[test]
+    fn p17_a_null_error_beside_a_result_is_skipped_and_null_is_a_result() {
+        let result = |rest: &str| match message(&format!(r#"{{"jsonrpc":"2.0","id":"1",{rest}}}"#))
+        {
+            Message::Response { outcome, .. } => outcome.unwrap(),
+            Message::Request { .. } | Message::Notification { .. } => panic!("{rest}"),
+        };
+        assert_eq!(result(r#""result":{},"error":null"#), json("{}"));
+        assert_eq!(result(r#""result":null"#), json("null"));
+        assert_eq!(result(r#""error":null,"result":null"#), json("null"));
+    }
+
+    #[test]
+    fn p6_an_error_has_an_integer_code_and_a_string_message() {
+        for error in [
+            "1",
+            "[1,\"x\"]",
+            "\"x\"",
+            "{}",
+            r#"{"code":1}"#,
+            r#"{"message":"x"}"#,
+            r#"{"code":1.5,"message":"x"}"#,
+            r#"{"code":"1","message":"x"}"#,
+            r#"{"code":1e40,"message":"x"}"#,
+            r#"{"code":1,"message":null}"#,
+            r#"{"code":1,"code":1,"message":"x"}"#,
+        ] {
+            let violation = failed_answer(&format!(",\"error\":{error}"));
+            assert!(
+                matches!(violation, Violation::BadError(_)),
+                "{error}: {violation}"
+            );
+        }
+        let line =
+            r#"{"jsonrpc":"2.0","id":1,"error":{"code":-3.0,"message":"x","data":null,"y":[]}}"#;
+        let Message::Response { outcome, .. } = message(line) else {
+            panic!("no response")
+        };
+        let error = RpcError {
+            code: -3,
+            message: "x".to_owned(),
+            data: None,
+        };
+        assert_eq!(outcome, Err(error));
+    }
+
+    #[test]
+    fn f21_an_error_without_an_id_keeps_what_it_says() {
+        let error = RpcError {
+            code: -32700,
+            message: "what?".to_owned(),
+            data: None,
+        };
+        for id in ["", r#""id":null,"#] {
+            let line =
+                format!(r#"{{"jsonrpc":"2.0",{id}"error":{{"code":-32700,"message":"what?"}}}}"#);
+            let expected = Malformed {
+                id: None,
+                answer: true,
+                violation: Violation::ErrorWithoutId(error.clone()),
+            };
+            assert_eq!(malformed(line), expected);
+        }
+        let line = r#"{"jsonrpc":"2.0","id":true,"error":{"code":1,"message":""}}"#;
+        assert_eq!(violation(line), Violation::BadId);
+    }
+
+    #[test]
+    fn p1_methods_and_params_of_the_wrong_type_are_refused() {
+        for method in ["1", "null", "{}", r#""\ud800""#] {
+            let malformed = malformed(format!(r#"{{"jsonrpc":"2.0","id":7,"method":{method}}}"#));
+            assert_eq!(
+                (malformed.id, malformed.answer),
+                (Some(Id::from_number(7)), false)
+            );
+            assert_eq!(malformed.violation, Violation::BadMethod, "{method}");
+        }
+        let missing = malformed(r#"{"jsonrpc":"2.0","id":7,"params":{}}"#);
+        assert_eq!(
+            (missing.violation, missing.answer),
+            (Violation::BadMethod, false)
+        );
+        for params in ["1", "true", r#""x""#] {
+            let line = format!(r#"{{"jsonrpc":"2.0","id":7,"method":"m","params":{params}}}"#);
+            assert_eq!(violation(line), Violation::BadParams, "{params}");
+        }
+        for (params, read) in [("null", None), ("[1]", Some(json("[1]")))] {
+            let line = format!(r#"{{"jsonrpc":"2.0","method":"\u006d","params":{params}}}"#);
+            let expected = Message::Notification {
+                method: "m".into(),
+                params: read,
+            };
+            assert_eq!(message(&line), expected);
+        }
+    }
+
+    #[test]
+    fn p17_a_message_that_asks_and_answers_is_refused() {
+        let outcome = r#","method":"m","result":{}"#;
+        assert_eq!(failed_answer(outcome), Violation::RequestAndResponse);
+    }
+
+    #[test]
+    fn p19_unknown_members_are_skipped_and_payloads_kept_byte_for_byte() {
+        let params = r#"{ "_meta":{"x/y":1,"x/y":2}, "n":1.0e+2,"s":"\ud800\u0000" }"#;
+        let line = format!(r#"{{"x":{{"id":2}},"jsonrpc":"2.0","method":"m","params":{params}}}"#);
+        let Message::Notification { params: read, .. } = message(&line) else {
+            panic!("{line}")
+        };
+        assert_eq!(read.unwrap().as_str(), params);
+    }
+
+    #[test]
+    fn f23_p59_output_that_is_no_message_is_noise() {
+        for line in [
+            "Server listening on port 3000",
+            "[INFO] ready",
+            "\u{1b}[32mok\u{1b}[0m",
+            "{not json}",
+            r#"{"jsonrpc":"2.0","id":1,"result":"#,
+            r#"{"jsonrpc":"2.0","method":"m"} trailing"#,
+        ] {
+            let violation = violation(line);
+            assert!(
+                matches!(violation, Violation::NotJson(_)) && violation.is_noise(),
+                "{line}"
+            );
+        }
+        for line in ["42", "null", "\"text\"", " true "] {
+            assert_eq!(violation(line), Violation::NotAnObject);
+        }
+        for line in ["{}", r#"{"level":"error","error":"x","msg":"boom"}"#] {
+            assert_eq!(violation(line), Violation::NotRpc);
+        }
+        assert!(Violation::NotAnObject.is_noise() && Violation::NotRpc.is_noise());
+        assert!(!Violation::Batch.is_noise() && !Violation::Version.is_noise());
+    }
+
+    #[test]
+    fn f27_invalid_utf8_bom_and_nul_are_refused() {
+        let invalid = malformed(b"{\"jsonrpc\":\"2.0\",\"method\":\"\xff\"}");
+        assert_eq!(invalid.violation, Violation::NotUtf8);
+        assert!(invalid.violation.is_noise());
+        for line in [
+            "\u{feff}{\"jsonrpc\":\"2.0\",\"method\":\"m\"}",
+            "{\"jsonrpc\":\"2.0\",\"method\":\"\0\"}",
+            "{\"jsonrpc\":\"2.0\",\0\"method\":\"m\"}",
+        ] {
+            assert!(matches!(violation(line), Violation::NotJson(_)), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn p55_raw_line_breaks_between_tokens_never_reach_a_payload() {
+        let pretty = "{\n\"jsonrpc\":\"2.0\",\r\n\"id\":1,\n\"result\":{\n\"a\":\r1\n}\n}\n";
+        let Message::Response { outcome, .. } = message(pretty) else {
+            panic!("{pretty}")
+        };
+        assert_eq!(outcome.unwrap().as_str(), "{ \"a\": 1 }");
+        assert!(matches!(
+            violation("{\"jsonrpc\":\"2.\n0\"}"),
+            Violation::NotJson(_)
+        ));
+    }
+
+    #[test]
+    fn f28_nesting_of_any_depth_needs_no_stack() {
+        let depth = 100_000;
+        let read_all = move || {
+            for (open, close) in [("[", "]"), ("{\"a\":", "}")] {
+                let deep = format!("{}1{}", open.repeat(depth), close.repeat(depth));
+                for line in [
+                    format!(r#"{{"jsonrpc":"2.0","id":1,"method":"m","params":{deep}}}"#),
+                    format!(r#"{{"jsonrpc":"2.0","id":1,"result":{deep}}}"#),
+                    format!(r#"{{"jsonrpc":"2.0","method":"m","unknown":{deep}}}"#),
+                    format!(
+                        r#"{{"jsonrpc":"2.0","id":1,"error":{{"code":1,"message":"","data":{deep}}}}}"#
+                    ),
+                ] {
+                    let _message = message(&line);
+                }
+                assert!(!failed_answer(&format!(",\"error\":{deep}")).is_noise());
+                let cut = format!("{{\"a\":{}", open.repeat(depth));
+                assert!(matches!(violation(cut), Violation::NotJson(_)));
+                let entries = split_batch(&format!("[{deep},{deep}]").into(), 2).unwrap();
+                assert_eq!(entries, [deep.clone(), deep]);
+            }
+        };
+        small_stack(read_all);
+    }
+
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "only a thread of its own has a small stack"
+    )]
+    fn small_stack(test: impl FnOnce() + Send + 'static) {
+        let thread = thread::Builder::new()
+            .stack_size(128 * 1024)
+            .spawn(test)
+            .unwrap();
+        thread.join().unwrap();
+    }
+
+    #[test]
+    fn f30_a_batch_is_told_apart_and_taken_apart_within_bounds() {
+        let line = Bytes::from_static(br#" [ {"a":[1]} , 2 ,"x"] "#);
+        assert_eq!(violation(&line), Violation::Batch);
+        let entries = split_batch(&line, 3).unwrap();
+        assert_eq!(entries, [&b"{\"a\":[1]}"[..], b"2", b"\"x\""]);
+        assert!(line.as_ptr_range().contains(&entries[2].as_ptr()));
+        let too_long = Violation::BatchTooLong { entries_max: 2 };
+        assert_eq!(split_batch(&line, 2), Err(too_long));
+        let split = |text: &'static str| split_batch(&Bytes::from_static(text.as_bytes()), 9);
+        assert_eq!(split("[]"), Err(Violation::EmptyBatch));
+        assert_eq!(split("{}"), Err(Violation::NotABatch));
+        assert_eq!(
+            split_batch(&Bytes::from_static(b"[\"\xff\"]"), 9),
+            Err(Violation::NotUtf8)
+        );
+        for text in ["[1", "[1] 2", "[1,]", "", "text"] {
+            assert!(matches!(split(text), Err(Violation::NotJson(_))), "{text}");
+        }
     }
 }

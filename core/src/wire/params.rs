@@ -46,7 +46,8 @@ pub fn tool_call(name: &str, arguments: Option<&RawJson>) -> String {
 /// Adds members to params, which are `{}` where absent; values are JSON text.
 ///
 /// `meta` goes into `_meta`, whose other members stay; `extra` goes beside it. A member of the same
-/// name is replaced where it stands, others are appended. All else stays byte for byte.
+/// name is replaced where it stands, others are appended. All else stays byte for byte. A `_meta`
+/// in `extra` counts only where `meta` is empty; of a name given twice the last counts.
 ///
 /// # Errors
 /// Where `params` or its `_meta` is no object, or one of the two has a member twice.
@@ -76,7 +77,19 @@ pub fn with_members(
 /// An object of which only the names are read.
 struct Object<'a> {
     text: &'a str,
-    members: Vec<(Cow<'a, str>, &'a str)>,
+    members: Vec<Member<'a>>,
+}
+
+struct Member<'a> {
+    /// Nothing where it is no Unicode text, as with half a surrogate pair: it equals no name.
+    name: Option<Cow<'a, str>>,
+    value: &'a str,
+}
+
+impl Member<'_> {
+    fn is_named(&self, name: &str) -> bool {
+        self.name.as_deref() == Some(name)
+    }
 }
 
 impl<'a> Object<'a> {
@@ -85,7 +98,7 @@ impl<'a> Object<'a> {
             return Err(otherwise);
         };
         let mut seen = BTreeSet::new();
-        for (name, _) in &members {
+        for name in members.iter().filter_map(|member| member.name.as_ref()) {
             if !seen.insert(name.as_ref()) {
                 return Err(ParamsError::DuplicateMember(name.clone().into_owned()));
             }
@@ -96,8 +109,8 @@ impl<'a> Object<'a> {
     fn value(&self, name: &str) -> Option<&'a str> {
         self.members
             .iter()
-            .find(|(own, _)| own == name)
-            .map(|(_, value)| *value)
+            .find(|own| own.is_named(name))
+            .map(|own| own.value)
     }
 
     /// Its text with these members replaced or appended.
@@ -110,11 +123,11 @@ impl<'a> Object<'a> {
         });
         let mut out = String::with_capacity(length);
         let mut rest = self.text;
-        for (own, old) in &self.members {
-            let Some((_, new)) = added.iter().rfind(|(name, _)| own == name) else {
+        for own in &self.members {
+            let Some((_, new)) = added.iter().rfind(|(name, _)| own.is_named(name)) else {
                 continue;
             };
-            let (before, after) = split_around(rest, old);
+            let (before, after) = split_around(rest, own.value);
             out.push_str(before);
             out.push_str(new);
             rest = after;
@@ -152,7 +165,7 @@ fn split_around<'a>(whole: &'a str, part: &str) -> (&'a str, &'a str) {
     )
 }
 
-struct Members<'a>(Vec<(Cow<'a, str>, &'a str)>);
+struct Members<'a>(Vec<Member<'a>>);
 
 impl<'de> Deserialize<'de> for Members<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -172,10 +185,172 @@ impl<'de> Visitor<'de> for MembersVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut members = Vec::new();
         while let Some((name, value)) = map.next_entry::<&RawValue, &RawValue>()? {
-            // A name with half a surrogate pair is no Unicode text, and equal to no name but itself.
-            let name = string_content(name.get()).unwrap_or(Cow::Borrowed(name.get()));
-            members.push((name, value.get()));
+            members.push(Member {
+                name: string_content(name.get()),
+                value: value.get(),
+            });
         }
         Ok(Members(members))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const META: &[(&str, &str)] = &[("progressToken", "7"), ("x/v", "\"1\"")];
+
+    fn json(text: &str) -> RawJson {
+        RawJson::parse(text).unwrap()
+    }
+
+    fn with(
+        params: &str,
+        meta: &[(&str, &str)],
+        extra: &[(&str, &str)],
+    ) -> Result<String, ParamsError> {
+        with_members(Some(&json(params)), meta, extra)
+    }
+
+    #[test]
+    fn a_tool_call_names_the_tool_and_keeps_the_arguments() {
+        assert_eq!(tool_call("read", None), r#"{"name":"read"}"#);
+        let arguments = json(r#"{ "a":1.0, "a":2 }"#);
+        assert_eq!(
+            tool_call("say \"\n\"", Some(&arguments)),
+            r#"{"name":"say \"\n\"","arguments":{ "a":1.0, "a":2 }}"#,
+        );
+    }
+
+    #[test]
+    fn p21_meta_is_added_where_there_is_none() {
+        let meta = r#""_meta":{"progressToken":7,"x/v":"1"}"#;
+        assert_eq!(
+            with_members(None, META, &[]).unwrap(),
+            format!("{{{meta}}}")
+        );
+        assert_eq!(with("{ }", META, &[]).unwrap(), format!("{{ {meta}}}"));
+        assert_eq!(
+            with(r#"{"a":"}" }"#, META, &[]).unwrap(),
+            format!(r#"{{"a":"}}" ,{meta}}}"#)
+        );
+        assert_eq!(
+            with(r#"{"_meta":null,"a":1}"#, META, &[]).unwrap(),
+            format!(r#"{{{meta},"a":1}}"#),
+        );
+    }
+
+    #[test]
+    fn p19_own_meta_stays_unless_it_has_the_same_name() {
+        assert_eq!(
+            with(
+                r#"{"_meta":{ "mine": [1.0], "x\u002fv":0 }, "b" : "\ud800"}"#,
+                META,
+                &[]
+            )
+            .unwrap(),
+            r#"{"_meta":{ "mine": [1.0], "x\u002fv":"1" ,"progressToken":7}, "b" : "\ud800"}"#,
+        );
+    }
+
+    #[test]
+    fn extra_members_replace_those_of_the_same_name_where_they_stand() {
+        let extra = [("requestState", "\"s\""), ("inputResponses", "{}")];
+        assert_eq!(
+            with(r#"{"requestState": "old","name":"n"}"#, &[], &extra).unwrap(),
+            r#"{"requestState": "s","name":"n","inputResponses":{}}"#,
+        );
+        assert_eq!(
+            with(
+                r#"{"_meta":{},"requestState":"old"}"#,
+                &[("k", "1")],
+                &extra
+            )
+            .unwrap(),
+            r#"{"_meta":{"k":1},"requestState":"s","inputResponses":{}}"#,
+        );
+        assert_eq!(
+            with("{}", &[], &[("a", "1"), ("a", "2")]).unwrap(),
+            r#"{"a":2}"#
+        );
+    }
+
+    #[test]
+    fn a_name_that_is_no_text_equals_no_other_name() {
+        let params = r#"{"\ud800":1,"\ud800":2,"\"\\ud800\"":3}"#;
+        assert_eq!(
+            with(params, &[], &[(r#""\ud800""#, "4")]).unwrap(),
+            r#"{"\ud800":1,"\ud800":2,"\"\\ud800\"":4}"#,
+        );
+    }
+
+    #[test]
+    fn nothing_to_add_leaves_every_byte() {
+        let params = r#"{ "_meta" : 5 , "a":[ ] }"#;
+        assert_eq!(with(params, &[], &[]).unwrap(), params);
+    }
+
+    #[test]
+    fn params_that_can_be_read_in_two_ways_are_refused() {
+        for params in ["[]", "1", "null", "\"{}\""] {
+            assert_eq!(
+                with(params, META, &[]),
+                Err(ParamsError::NotAnObject),
+                "{params}"
+            );
+        }
+        for params in [r#"{"_meta":1}"#, r#"{"_meta":[]}"#] {
+            assert_eq!(with(params, META, &[]), Err(ParamsError::MetaNotAnObject));
+        }
+        for params in [r#"{"a":1,"\u0061":1}"#, r#"{"_meta":{"a":1,"a":2}}"#] {
+            let duplicate = ParamsError::DuplicateMember("a".to_owned());
+            assert_eq!(with(params, META, &[]), Err(duplicate));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn p19_composing_text_equals_composing_trees(
+            own in members(), own_meta in prop::option::of(members()), meta in members(),
+            extra in members(),
+        ) {
+            let mut tree = own;
+            if let Some(own_meta) = own_meta {
+                tree.insert("_meta".to_owned(), own_meta.into());
+            }
+            let pretty = serde_json::to_string_pretty(&tree).unwrap();
+            let texts = |tree: &serde_json::Map<String, serde_json::Value>| -> Vec<(String, String)> {
+                tree.iter().map(|(name, value)| (name.clone(), value.to_string())).collect()
+            };
+            let (meta_texts, extra_texts) = (texts(&meta), texts(&extra));
+            let composed = with(&pretty, &pairs(&meta_texts), &pairs(&extra_texts)).unwrap();
+            if !meta.is_empty() {
+                let own_meta = tree.entry("_meta").or_insert_with(|| serde_json::json!({}));
+                own_meta.as_object_mut().unwrap().extend(meta);
+            }
+            tree.extend(extra);
+            let read: serde_json::Value = serde_json::from_str(&composed).unwrap();
+            prop_assert_eq!(read, serde_json::Value::Object(tree));
+        }
+    }
+
+    fn members() -> impl Strategy<Value = serde_json::Map<String, serde_json::Value>> {
+        let value = prop_oneof![
+            any::<i64>().prop_map(serde_json::Value::from),
+            ".{0,6}".prop_map(serde_json::Value::from),
+            prop::collection::vec(any::<u8>(), 0..3).prop_map(serde_json::Value::from),
+            Just(serde_json::json!({"deep": {"}": "{"}})),
+        ];
+        prop::collection::vec(("[a-d\"\n/é]{0,2}", value), 0..5)
+            .prop_map(|members| members.into_iter().collect())
+    }
+
+    fn pairs(members: &[(String, String)]) -> Vec<(&str, &str)> {
+        members
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect()
     }
 }
