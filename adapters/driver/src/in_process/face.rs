@@ -3,11 +3,14 @@
 use std::collections::HashSet;
 
 use bytes::Bytes;
-use mcp_fleet_core::{Era, Implementation, RawJson, Revision, RpcError};
-use serde::Deserialize;
+use mcp_fleet_core::{
+    Era, Implementation, RawJson, Revision, RpcError,
+    wire::{Id, frame},
+};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json, value::RawValue};
 
-use super::{InProcessServer, Tool, ToolOutput, call::Progress, incoming::Id};
+use super::{InProcessServer, Tool, ToolOutput, call::Progress};
 
 const METHOD_NOT_FOUND: i64 = -32601;
 const INVALID_PARAMS: i64 = -32602;
@@ -134,7 +137,7 @@ impl Face {
                 Ok(Action::Answer(era, self.list(era)))
             }
             ("tools/call", _) if self.has_tools() => self
-                .invocation(era, &params, &meta)
+                .invocation(era, &params)
                 .map(|call| Action::Call(Box::new(call))),
             (_, _) => Err(RpcError {
                 code: METHOD_NOT_FOUND,
@@ -153,10 +156,12 @@ impl Face {
                 json!({ SERVER_INFO: self.implementation }),
             );
         }
-        let result = Value::Object(members);
-        Bytes::from(format!(
-            "{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":{result}}}\n"
-        ))
+        let result = RawJson::of(&members).map_err(|error| RpcError {
+            code: INTERNAL_ERROR,
+            message: error.to_string(),
+            data: None,
+        });
+        frame::answer(id, result.as_ref())
     }
 
     /// A line that answers `id` with what came of a call.
@@ -223,12 +228,7 @@ impl Face {
         members
     }
 
-    fn invocation(
-        &self,
-        era: Era,
-        params: &Params<'_>,
-        meta: &Map<String, Value>,
-    ) -> Result<Invocation, RpcError> {
+    fn invocation(&self, era: Era, params: &Params<'_>) -> Result<Invocation, RpcError> {
         let name: String = params
             .name
             .and_then(|raw| serde_json::from_str(raw.get()).ok())
@@ -241,15 +241,7 @@ impl Face {
             Some(raw) if raw.get().starts_with('{') => raw_json(raw)?,
             Some(_) => return Err(invalid_params("`arguments` is not an object")),
         };
-        let token = match meta.get("progressToken") {
-            None => None,
-            Some(token) => {
-                let raw = serde_json::value::to_raw_value(token).ok();
-                let id = raw.and_then(|raw| Id::read(&raw));
-                let wrong = || invalid_params("`progressToken` is neither a string nor an integer");
-                Some(id.ok_or_else(wrong)?)
-            }
-        };
+        let token = token(params.meta)?;
         let meta = params.meta.map(raw_json).transpose()?;
         Ok(Invocation {
             era,
@@ -263,48 +255,72 @@ impl Face {
 
 /// A line that answers with an error; without an id where the request's could not be read.
 pub(super) fn refusal(id: Option<&Id>, error: &RpcError) -> Bytes {
-    let mut body = Map::new();
-    body.insert("code".to_owned(), error.code.into());
-    body.insert("message".to_owned(), error.message.as_str().into());
-    if let Some(data) = error
-        .data
-        .as_ref()
-        .and_then(|data| data.read::<Value>().ok())
-    {
-        body.insert("data".to_owned(), data);
-    }
-    let id = id.map(|id| format!("\"id\":{id},")).unwrap_or_default();
-    let body = Value::Object(body);
-    Bytes::from(format!("{{\"jsonrpc\":\"2.0\",{id}\"error\":{body}}}\n"))
+    let Some(id) = id else {
+        let error = json!({ "code": error.code, "message": error.message });
+        let message = json!({ "jsonrpc": "2.0", "error": error });
+        return Bytes::from(format!("{message}\n"));
+    };
+    frame::answer(id, Err(error))
 }
 
 /// A line that reports progress.
 pub(super) fn progress(token: &Id, report: Progress) -> Bytes {
-    let mut params = Map::new();
-    params.insert("progress".to_owned(), report.progress.into());
-    if let Some(total) = report.total.filter(|total| total.is_finite()) {
-        params.insert("total".to_owned(), total.into());
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Params<'a> {
+        progress_token: &'a Id,
+        progress: f64,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        total: Option<f64>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        message: Option<String>,
     }
-    if let Some(message) = report.message {
-        params.insert("message".to_owned(), message.into());
-    }
-    let params = Value::Object(params).to_string();
-    let rest = params.strip_prefix('{').unwrap_or_default();
-    Bytes::from(format!(
-        "{{\"jsonrpc\":\"2.0\",\"method\":\"notifications/progress\",\
-         \"params\":{{\"progressToken\":{token},{rest}}}\n"
-    ))
+    let Progress {
+        progress,
+        total,
+        message,
+    } = report;
+    let total = total.filter(|total| total.is_finite());
+    let params = RawJson::of(&Params {
+        progress_token: token,
+        progress,
+        total,
+        message,
+    });
+    frame::notification(
+        "notifications/progress",
+        params.ok().as_ref().map(RawJson::as_str),
+    )
 }
 
 /// The request that `notifications/cancelled` names, if it names one.
 pub(super) fn cancelled_id(params: Option<&RawJson>) -> Option<Id> {
     #[derive(Deserialize)]
-    struct Cancelled<'a> {
-        #[serde(rename = "requestId", borrow)]
-        request_id: &'a RawValue,
+    #[serde(rename_all = "camelCase")]
+    struct Cancelled {
+        request_id: Id,
     }
-    let cancelled: Cancelled<'_> = serde_json::from_str(params?.as_str()).ok()?;
-    Id::read(cancelled.request_id)
+    params?
+        .read()
+        .ok()
+        .map(|cancelled: Cancelled| cancelled.request_id)
+}
+
+fn token(meta: Option<&RawValue>) -> Result<Option<Id>, RpcError> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Meta<'a> {
+        #[serde(borrow)]
+        progress_token: Option<&'a RawValue>,
+    }
+    let Some(meta) = meta else { return Ok(None) };
+    serde_json::from_str(meta.get())
+        .and_then(|meta: Meta<'_>| {
+            meta.progress_token
+                .map(|token| serde_json::from_str(token.get()))
+                .transpose()
+        })
+        .map_err(|_| invalid_params("`progressToken` is neither a string nor an integer"))
 }
 
 fn check_envelope(meta: &Map<String, Value>) -> Result<(), RpcError> {

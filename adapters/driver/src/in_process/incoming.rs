@@ -1,13 +1,16 @@
-//! What a client wrote, as far as a server must read it.
+//! What a client wrote, as far as a server must act on it.
 
-use std::{borrow::Cow, fmt};
-
-use mcp_fleet_core::{RawJson, RpcError};
-use serde::{Deserialize, Deserializer};
-use serde_json::value::RawValue;
+use bytes::Bytes;
+use mcp_fleet_core::{
+    RawJson, RpcError,
+    wire::{self, Id, Malformed, Message, Violation},
+};
 
 pub(super) const PARSE_ERROR: i64 = -32700;
 pub(super) const INVALID_REQUEST: i64 = -32600;
+
+/// Messages in one batch.
+const BATCH_MAX: usize = 1024;
 
 /// One message.
 #[derive(PartialEq, Debug)]
@@ -21,141 +24,77 @@ pub(super) enum Incoming {
         method: String,
         params: Option<RawJson>,
     },
-    /// Nothing to act on: an answer, though a server of tools asks nothing, or a notification that
-    /// is malformed.
-    Ignored,
     Invalid {
         id: Option<Id>,
         error: RpcError,
     },
 }
 
-/// A request id as JSON text, so that the answer echoes its type and value.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub(super) struct Id(String);
-
-impl Id {
-    /// Reads a string or an integer; other values are no ids.
-    pub(super) fn read(raw: &RawValue) -> Option<Self> {
-        let text = raw.get();
-        if text.starts_with('"') {
-            // Written anew, so that equal strings with different escapes are one id.
-            let string: Cow<'_, str> = serde_json::from_str(text).ok()?;
-            return serde_json::to_string(&string).ok().map(Self);
-        }
-        let digits = text.strip_prefix('-').unwrap_or(text);
-        let digits = digits.strip_suffix(".0").unwrap_or(digits);
-        let integer = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
-        integer.then(|| Self(text.to_owned()))
-    }
-}
-
-impl fmt::Display for Id {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-#[derive(Deserialize)]
-struct Envelope<'a> {
-    #[serde(borrow)]
-    jsonrpc: Cow<'a, str>,
-    #[serde(borrow, default, deserialize_with = "present")]
-    id: Option<&'a RawValue>,
-    #[serde(borrow)]
-    method: Option<Cow<'a, str>>,
-    #[serde(borrow, default, deserialize_with = "present")]
-    params: Option<&'a RawValue>,
-    #[serde(borrow, default, deserialize_with = "present")]
-    result: Option<&'a RawValue>,
-    #[serde(borrow, default, deserialize_with = "present")]
-    error: Option<&'a RawValue>,
-}
-
-/// Keeps `null` apart from an absent member.
-fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
-    <&RawValue>::deserialize(deserializer).map(Some)
-}
-
 /// Reads one line. `batches` says whether the negotiated revision has them.
-pub(super) fn read(line: &[u8], batches: bool) -> Vec<Incoming> {
-    let raw: &RawValue = match serde_json::from_slice(line) {
-        Ok(raw) => raw,
-        Err(error) => {
-            return vec![invalid(None, PARSE_ERROR, format!("not JSON: {error}"))];
-        }
-    };
-    if !raw.get().starts_with('[') {
-        return vec![read_one(raw)];
-    }
-    if !batches {
-        let message = "batches exist only in revision 2025-03-26".to_owned();
-        return vec![invalid(None, INVALID_REQUEST, message)];
-    }
-    match serde_json::from_str::<Vec<&RawValue>>(raw.get()) {
-        Ok(messages) if !messages.is_empty() => messages.into_iter().map(read_one).collect(),
-        Ok(_) | Err(_) => vec![invalid(None, INVALID_REQUEST, "empty batch".to_owned())],
+///
+/// Answers are left out, since a server of tools asks nothing, and so are malformed notifications.
+pub(super) fn read(line: &Bytes, batches: bool) -> Vec<Incoming> {
+    match wire::read(line.clone()) {
+        Err(Malformed {
+            violation: Violation::Batch,
+            ..
+        }) if batches => match wire::split_batch(line, BATCH_MAX) {
+            Ok(entries) => entries
+                .into_iter()
+                .map(wire::read)
+                .filter_map(incoming)
+                .collect(),
+            Err(violation) => vec![invalid(None, &violation)],
+        },
+        message => incoming(message).into_iter().collect(),
     }
 }
 
-fn read_one(raw: &RawValue) -> Incoming {
-    let envelope: Envelope<'_> = match serde_json::from_str(raw.get()) {
-        Ok(envelope) => envelope,
-        Err(error) => {
-            return invalid(
-                None,
-                INVALID_REQUEST,
-                format!("not a JSON-RPC message: {error}"),
-            );
-        }
-    };
-    let id = envelope.id.map(Id::read);
-    let Some(method) = envelope.method else {
-        if envelope.result.is_some() || envelope.error.is_some() {
-            return Incoming::Ignored;
-        }
-        return invalid(id.flatten(), INVALID_REQUEST, "no `method`".to_owned());
-    };
-    let problem = if envelope.jsonrpc != "2.0" {
-        Some("`jsonrpc` is not \"2.0\"")
-    } else if matches!(id, Some(None)) {
-        Some("`id` is neither a string nor an integer")
-    } else if envelope
-        .params
-        .is_some_and(|params| !params.get().starts_with('{'))
-    {
-        Some("`params` is not an object")
-    } else {
-        None
-    };
-    let params = envelope
-        .params
-        .map(|params| RawJson::parse(params.get()))
-        .transpose();
-    match (id, problem, params) {
-        // A notification is never answered, however wrong it is.
-        (None, Some(_), _) | (None, None, Err(_)) => Incoming::Ignored,
-        (None, None, Ok(params)) => Incoming::Notification {
-            method: method.into_owned(),
-            params,
-        },
-        (Some(id), Some(problem), _) => invalid(id, INVALID_REQUEST, problem.to_owned()),
-        (Some(Some(id)), None, Ok(params)) => Incoming::Request {
+fn incoming(message: Result<Message, Malformed>) -> Option<Incoming> {
+    match message {
+        Ok(Message::Request { id, method, params }) => Some(Incoming::Request {
             id,
-            method: method.into_owned(),
+            method: method.to_string(),
             params,
-        },
-        (Some(id), None, Ok(_)) => invalid(id, INVALID_REQUEST, "no usable `id`".to_owned()),
-        (Some(id), None, Err(error)) => invalid(id, INVALID_REQUEST, error.to_string()),
+        }),
+        Ok(Message::Notification { method, params }) => Some(Incoming::Notification {
+            method: method.to_string(),
+            params,
+        }),
+        Ok(Message::Response { .. }) => None,
+        Err(malformed) if malformed.answer => None,
+        Err(Malformed {
+            id: None,
+            violation,
+            ..
+        }) if may_be_notification(&violation) => None,
+        Err(Malformed { id, violation, .. }) => Some(invalid(id, &violation)),
     }
 }
 
-fn invalid(id: Option<Id>, code: i64, message: String) -> Incoming {
+/// Whether what has no readable id may have none, and so wants no answer.
+fn may_be_notification(violation: &Violation) -> bool {
+    if let Violation::DuplicateMember(name) = violation {
+        return name != "id";
+    }
+    matches!(
+        violation,
+        Violation::Version | Violation::BadMethod | Violation::BadParams
+    )
+}
+
+fn invalid(id: Option<Id>, violation: &Violation) -> Incoming {
+    let unreadable = matches!(violation, Violation::NotUtf8 | Violation::NotJson(_));
+    let code = if unreadable {
+        PARSE_ERROR
+    } else {
+        INVALID_REQUEST
+    };
     Incoming::Invalid {
         id,
         error: RpcError {
             code,
-            message,
+            message: violation.to_string(),
             data: None,
         },
     }

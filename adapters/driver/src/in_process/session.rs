@@ -17,13 +17,13 @@ use futures::{
     select_biased,
     stream::FuturesUnordered,
 };
-use mcp_fleet_core::{Era, Revision, RpcError};
+use mcp_fleet_core::{Era, Revision, RpcError, wire::Id};
 
 use super::{
     InProcessServer,
     call::{Progress, Remote, ToolCall},
     face::{self, Action, Face, INTERNAL_ERROR, Invocation},
-    incoming::{self, INVALID_REQUEST, Id, Incoming},
+    incoming::{self, INVALID_REQUEST, Incoming},
 };
 
 /// Calls that run at once.
@@ -78,7 +78,7 @@ impl Session {
                 () = closed => return,
                 ended = self.running.select_next_some() => self.on_ended(ended),
                 frame = frames.next() => match frame {
-                    Some(frame) => if let Err(Gone) = self.on_frame(&frame).await { return },
+                    Some(frame) => if let Err(Gone) = self.on_frame(frame).await { return },
                     None => break,
                 },
             }
@@ -91,18 +91,15 @@ impl Session {
         }
     }
 
-    async fn on_frame(&mut self, frame: &Bytes) -> Result<(), Gone> {
-        let mut rest: &[u8] = frame;
+    async fn on_frame(&mut self, mut rest: Bytes) -> Result<(), Gone> {
         while !rest.is_empty() {
-            let end = memchr::memchr(b'\n', rest).map_or(rest.len(), |at| at + 1);
-            let (line, after) = rest.split_at(end);
-            rest = after;
-            let line = line.trim_ascii();
-            if line.is_empty() {
+            let end = memchr::memchr(b'\n', &rest).map_or(rest.len(), |at| at + 1);
+            let line = rest.split_to(end);
+            if line.trim_ascii().is_empty() {
                 continue;
             }
             let batches = self.legacy == Some(Revision::V2025_03_26);
-            for message in incoming::read(line, batches) {
+            for message in incoming::read(&line, batches) {
                 self.on_message(message).await?;
             }
         }
@@ -132,7 +129,6 @@ impl Session {
                 }
                 Ok(())
             }
-            Incoming::Ignored => Ok(()),
             Incoming::Invalid { id, error } => self.tell(face::refusal(id.as_ref(), &error)).await,
         }
     }

@@ -385,7 +385,6 @@ fn garbage_is_answered_and_notifications_are_not() {
     assert_eq!(code(&client.ask("{not json")), -32700);
     assert_eq!(code(&client.ask("[]")), -32600);
     assert_eq!(code(&client.ask("3")), -32600);
-    assert_eq!(code(&client.ask(r#"{"jsonrpc":"2.0","id":1}"#)), -32600);
     assert_eq!(
         code(&client.ask(r#"{"jsonrpc":"1.0","id":1,"method":"x"}"#)),
         -32600
@@ -396,7 +395,7 @@ fn garbage_is_answered_and_notifications_are_not() {
     );
     assert_eq!(
         code(&client.ask(r#"{"jsonrpc":"2.0","id":1,"method":"x","params":[]}"#)),
-        -32600
+        -32602
     );
     for silent in [
         "",
@@ -406,6 +405,7 @@ fn garbage_is_answered_and_notifications_are_not() {
         r#"{"jsonrpc":"2.0","method":"x","params":7}"#,
         r#"{"jsonrpc":"2.0","method":"notifications/cancelled"}"#,
         r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":77}}"#,
+        r#"{"jsonrpc":"2.0","id":1}"#,
         r#"{"jsonrpc":"2.0","id":1,"result":{}}"#,
         r#"{"jsonrpc":"2.0","id":1,"error":{"code":1,"message":"x"}}"#,
     ] {
