@@ -9,7 +9,7 @@
 //!
 //! use futures::{FutureExt, future::BoxFuture, io::Cursor};
 //! use mcp_fleet_core::{Implementation, RpcError};
-//! use mcp_fleet_driver::in_process::{InProcessServer, Tool, ToolCall, ToolOutput, serve_streams};
+//! use mcp_fleet_driver::{InProcessServer, Tool, ToolCall, ToolOutput, serve_streams};
 //!
 //! struct Greeter;
 //!
@@ -49,7 +49,7 @@ mod streams;
 mod tests;
 mod tool;
 
-use std::{panic::AssertUnwindSafe, sync::Arc};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -98,14 +98,14 @@ pub trait InProcessServer: Send + Sync + 'static {
 ///
 /// Modern requests (2026-07-28) are served whatever came before; `initialize` opens a legacy
 /// session on the same frames.
+///
+/// # Panics
+/// Where the server itself panics while it says who it is and which tools it has.
 pub async fn serve(
     server: Arc<dyn InProcessServer>,
     frames: async_channel::Receiver<Bytes>,
     out: async_channel::Sender<Bytes>,
 ) {
-    // A server that panics while it introduces itself has nothing to serve; its link just ends.
-    let face = std::panic::catch_unwind(AssertUnwindSafe(|| Face::of(&*server)));
-    if let Ok(face) = face {
-        Session::new(server, face, out).run(frames).await;
-    }
+    let face = Face::of(&*server);
+    Session::new(server, face, out).run(frames).await;
 }

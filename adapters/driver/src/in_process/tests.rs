@@ -678,3 +678,17 @@ fn a_writer_that_fails_ends_the_server() {
     block_on(serve_streams(bench, reader, Broken));
     assert_eq!(hands.left.load(Ordering::SeqCst), 2);
 }
+
+#[test]
+fn a_server_can_be_moved_between_threads() {
+    fn is_send(_: impl Send) {}
+    let (bench, _hands) = Bench::new();
+    let (_, frames) = async_channel::bounded(1);
+    let (out, _) = async_channel::bounded(1);
+    is_send(serve(bench.clone(), frames, out));
+    is_send(serve_streams(
+        bench,
+        futures::io::empty(),
+        futures::io::sink(),
+    ));
+}
