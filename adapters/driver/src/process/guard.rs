@@ -1,0 +1,196 @@
+//! A process that outlives the host by a moment, to end what the host could not.
+//!
+//! The death signal reaches direct children only, and `npx` is three processes deep. The guard is a
+//! shell that reads which process groups are ours, and kills them when its input ends: with an
+//! orderly shutdown as with a host that was killed.
+
+use std::{
+    collections::BTreeSet,
+    io::{self, Write},
+    os::unix::process::CommandExt,
+    process::{Child, ChildStdin, Command, Stdio},
+};
+
+use rustix::{io::ioctl_fionbio, process::setsid};
+
+/// One line per change. Ends by killing what was added and not deleted.
+const SCRIPT: &str = r#"
+trap '' HUP INT TERM
+groups=' '
+while read -r verb group; do
+  case "$verb$groups" in
+    add*) groups="$groups$group " ;;
+    del*" $group "*) groups="${groups%% $group *} ${groups#* $group }" ;;
+  esac
+done
+for group in $groups; do
+  kill -s KILL -- "-$group"
+done
+"#;
+
+/// The guard of one fleet, started with its first child.
+#[derive(Debug, Default)]
+pub(crate) struct Guard {
+    groups: BTreeSet<u32>,
+    shell: Shell,
+}
+
+#[derive(Debug, Default)]
+enum Shell {
+    #[default]
+    NotStarted,
+    Running(Child, ChildStdin),
+    /// It could not be started; said once.
+    Absent,
+}
+
+impl Guard {
+    /// Has `group` killed when the host ends.
+    pub(crate) fn add(&mut self, group: u32) {
+        self.groups.insert(group);
+        match &mut self.shell {
+            Shell::NotStarted => self.start(),
+            Shell::Running(_, input) => {
+                if let Err(error) = tell(input, "add", group) {
+                    tracing::warn!(%error, "the orphan guard is gone; starting another");
+                    self.end();
+                    self.start();
+                }
+            }
+            Shell::Absent => {}
+        }
+    }
+
+    /// Leaves `group` alone from here on.
+    pub(crate) fn forget(&mut self, group: u32) {
+        if !self.groups.remove(&group) {
+            return;
+        }
+        if let Shell::Running(_, input) = &mut self.shell
+            && let Err(error) = tell(input, "del", group)
+        {
+            tracing::warn!(%error, "the orphan guard is gone");
+            self.end();
+        }
+    }
+
+    /// Ends the guard, which kills the groups it still has.
+    pub(crate) fn end(&mut self) {
+        if let Shell::Running(mut child, input) = std::mem::take(&mut self.shell) {
+            drop(input);
+            if let Err(error) = child.wait() {
+                tracing::warn!(%error, "cannot reap the orphan guard");
+            }
+        }
+    }
+
+    fn start(&mut self) {
+        self.shell = match self.try_start() {
+            Ok((child, input)) => Shell::Running(child, input),
+            Err(error) => {
+                tracing::warn!(
+                    %error,
+                    "no orphan guard: if this process is killed, servers started through wrappers \
+                     may stay behind"
+                );
+                Shell::Absent
+            }
+        };
+    }
+
+    fn try_start(&self) -> io::Result<(Child, ChildStdin)> {
+        let mut command = Command::new("/bin/sh");
+        command
+            .args(["-c", SCRIPT, "mcp-fleet-guard"])
+            .env_clear()
+            .current_dir("/")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        // SAFETY: the closure makes one system call; it neither allocates nor locks nor panics.
+        #[allow(
+            unsafe_code,
+            reason = "only the child itself can leave the host's session"
+        )]
+        unsafe {
+            command.pre_exec(|| setsid().map(drop).map_err(io::Error::from));
+        }
+        let mut child = command.spawn()?;
+        let mut input = child.stdin.take().ok_or(io::ErrorKind::BrokenPipe)?;
+        // A guard that was stopped must not stop the host.
+        ioctl_fionbio(&input, true)?;
+        for group in &self.groups {
+            tell(&mut input, "add", *group)?;
+        }
+        Ok((child, input))
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// Writes one line, which is short enough to be written whole or not at all.
+fn tell(input: &mut ChildStdin, verb: &str, group: u32) -> io::Result<()> {
+    input.write_all(format!("{verb} {group}\n").as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A process in a group of its own that ends by being killed only.
+    fn sleeper() -> Child {
+        Command::new("sleep")
+            .arg("1000")
+            .process_group(0)
+            .spawn()
+            .unwrap()
+    }
+
+    #[test]
+    fn the_end_of_the_guard_kills_what_was_added_and_spares_what_was_deleted() {
+        let (mut ours, mut spared, mut other) = (sleeper(), sleeper(), sleeper());
+        let mut guard = Guard::default();
+        for child in [&ours, &spared, &other] {
+            guard.add(child.id());
+        }
+        guard.forget(spared.id());
+        guard.end();
+        for child in [&mut ours, &mut other] {
+            let status = child.wait().unwrap();
+            assert_eq!(
+                std::os::unix::process::ExitStatusExt::signal(&status),
+                Some(9)
+            );
+        }
+        assert!(spared.try_wait().unwrap().is_none());
+        spared.kill().unwrap();
+        spared.wait().unwrap();
+    }
+
+    #[test]
+    fn a_guard_that_was_killed_is_replaced_and_knows_the_old_groups() {
+        let (mut first, mut second, mut third) = (sleeper(), sleeper(), sleeper());
+        let mut guard = Guard::default();
+        guard.add(first.id());
+        let Shell::Running(shell, _) = &mut guard.shell else {
+            panic!("no guard")
+        };
+        let killed = shell.id();
+        shell.kill().unwrap();
+        shell.wait().unwrap();
+        guard.add(second.id());
+        guard.add(third.id());
+        let Shell::Running(shell, _) = &guard.shell else {
+            panic!("no second guard")
+        };
+        assert_ne!(shell.id(), killed);
+        drop(guard);
+        for child in [&mut first, &mut second, &mut third] {
+            child.wait().unwrap();
+        }
+    }
+}

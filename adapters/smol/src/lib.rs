@@ -1,0 +1,5 @@
+//! mcp-fleet on smol.
+
+mod runtime;
+
+pub use crate::runtime::{Smol, SmolChild};

@@ -1,0 +1,5 @@
+//! mcp-fleet on tokio.
+
+mod runtime;
+
+pub use crate::runtime::{Tokio, TokioChild};
