@@ -6,6 +6,8 @@ pub mod config;
 mod effect;
 mod error;
 mod event;
+#[cfg(any(fuzzing, feature = "__fuzzing", test))]
+pub mod fuzzing;
 mod ids;
 mod input;
 mod stats;

@@ -1,12 +1,73 @@
-//! What a fleet is made of: plain data, validated once.
+//! What a fleet is made of: plain data, validated once, and the reading of it from a file.
+//!
+//! [`read()`] takes the `mcpServers` file of the ecosystem (Claude, Cursor, Windsurf, Cline and
+//! many others), and the `servers` of VS Code. Comments and trailing commas are allowed.
+//!
+//! ```
+//! let text = r#"{
+//!   "mcpServers": {
+//!     "files": { "command": "npx", "args": ["-y", "some-server", "${HOME}/notes"] },
+//!     "search": { // reached over HTTP
+//!       "url": "https://mcp.example.com/mcp",
+//!       "headers": { "Authorization": "Bearer ${SEARCH_TOKEN:-none}" },
+//!       "timeoutMs": 20000,
+//!     },
+//!   },
+//!   "fleet": { "maxCalls": 1000, "defaults": { "maxInFlight": 16 } },
+//! }"#;
+//! let variable = |name: &str| (name == "HOME").then(|| "/home/ann".to_owned());
+//! let loaded = mcp_fleet_core::config::read("mcp.json", text, &variable)?;
+//! assert_eq!(loaded.config.servers.len(), 2);
+//! # Ok::<(), mcp_fleet_core::config::ConfigErrors>(())
+//! ```
+//!
+//! # Variables
+//! In `command`, `args`, `cwd`, `url`, the values of `env` and `headers`, and the `uri` of a root:
+//!
+//! | written | becomes |
+//! |---|---|
+//! | `${NAME}`, `${env:NAME}` | the variable; an error where it is not set |
+//! | `${NAME:-text}`, `${env:NAME:-text}` | the variable; the text where it is unset or empty |
+//! | `${userHome}` | the variable `HOME` |
+//! | `${pathSeparator}`, `${/}` | `/` |
+//! | `~/` at the start of `command` or `cwd` | the variable `HOME` |
+//! | `$${` | `${` itself |
+//!
+//! A bare `$NAME` is left as it is, and a value is never expanded again.
+//!
+//! # Keys
+//! Unknown keys are warned of and have no effect. A key whose value is `null` counts as absent.
+//! A `command` that is a relative path, and `cwd`, are taken as they are.
+//!
+#![doc = include_str!("keys.md")]
 
+mod change;
+mod draft;
+mod expand;
+mod keys;
 mod limits;
+pub(crate) mod near;
+mod path;
+mod problem;
+mod read;
+mod server;
+mod syntax;
+#[cfg(test)]
+mod tests;
+mod url;
+mod values;
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::limits::{FleetLimits, ServerLimits};
+pub use self::{
+    change::{Change, diff},
+    keys::{KEYS, Key, Place, keys_table},
+    limits::{FleetLimits, ServerLimits},
+    problem::{ConfigErrors, Problem},
+    read::{Loaded, read},
+};
 use crate::{event::Implementation, ids::ServerName};
 
 /// A whole fleet.
