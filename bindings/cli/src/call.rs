@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use mcp_fleet_core::{CallError, CommandError, Failure, RawJson, config::ServerConfig};
+use mcp_fleet_driver::{ExecuteError, ManageError};
 
 use crate::{
     args::{CallArgs, Global},
@@ -68,11 +69,16 @@ fn bounded(mut server: ServerConfig, timeout: Option<Duration>) -> ServerConfig 
     server
 }
 
-fn of_start(error: &CommandError, timeout: Option<Duration>) -> Problem {
-    let problem = exit::of_command(error);
+fn of_start(error: &ManageError, timeout: Option<Duration>) -> Problem {
+    let problem = exit::of_manage(error);
     match (error, timeout) {
-        (CommandError::Failed { failure: Failure::StartTimedOut { after, .. }, .. }, Some(given))
-            if *after == given =>
+        (
+            ManageError::Command(CommandError::Failed {
+                failure: Failure::StartTimedOut { after, .. },
+                ..
+            }),
+            Some(given),
+        ) if *after == given =>
         {
             problem.hint("allow more time with `--timeout SECONDS`")
         }
@@ -81,9 +87,9 @@ fn of_start(error: &CommandError, timeout: Option<Duration>) -> Problem {
 }
 
 /// Says which tools there are, where the one that was asked for is none of them.
-async fn explained(host: &Host, args: &CallArgs, error: &CallError) -> Problem {
-    let problem = exit::of_call(error);
-    if !matches!(error, CallError::Rpc(_)) {
+async fn explained(host: &Host, args: &CallArgs, error: &ExecuteError) -> Problem {
+    let problem = exit::of_execute(error);
+    if !matches!(error, ExecuteError::Call(CallError::Rpc(_))) {
         return problem;
     }
     let Ok(tools) = host.tools(&args.server).await else { return problem };

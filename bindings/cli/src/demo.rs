@@ -14,9 +14,10 @@ use std::{
 use futures::future::join_all;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use mcp_fleet_core::{
-    ServerInfo, ServerName,
+    RawJson, ServerInfo, ServerName,
     config::{FleetConfig, Kind, ServerConfig, Stdio},
 };
+use mcp_fleet_driver::ExecuteError;
 
 use self::{servers::Sums, tally::Tally};
 use crate::{
@@ -83,21 +84,17 @@ impl Player {
 }
 
 pub(crate) async fn run(global: &Global, signals: &mut Signals) -> Result<Exit, Problem> {
-    let configs = [
-        config(Player::Words, Kind::Stdio(own_process(Duration::ZERO)?))?,
-        config(Player::Sums, Kind::InProcess)?,
-        config(Player::Slow, Kind::Stdio(own_process(SLOW_DELAY)?))?,
-    ];
+    let words = config(Player::Words, Duration::ZERO)?;
+    let slow = config(Player::Slow, SLOW_DELAY)?;
     let host = Host::new(FleetConfig::default(), global)?;
-    host.register(name(Player::Sums)?, Arc::new(Sums));
-    host.run(signals, play(&host, configs)).await
+    host.run(signals, play(&host, words, slow)).await
 }
 
-async fn play(host: &Host, configs: [ServerConfig; 3]) -> Result<Exit, Problem> {
+async fn play(host: &Host, words: ServerConfig, slow: ServerConfig) -> Result<Exit, Problem> {
     let begun = Instant::now();
-    for outcome in join_all(configs.map(|config| host.deploy(config))).await {
-        outcome.map_err(|error| exit::of_command(&error))?;
-    }
+    let sums = host.deploy_in_process(Player::Sums.name(), Arc::new(Sums));
+    futures::try_join!(host.deploy(words), sums, host.deploy(slow))
+        .map_err(|error| exit::of_manage(&error))?;
     let good = style::GOOD;
     output::note(&format!("{good}ready{good:#}: 3 servers in {}", span(begun.elapsed())));
 
@@ -107,7 +104,7 @@ async fn play(host: &Host, configs: [ServerConfig; 3]) -> Result<Exit, Problem> 
     let beside = stage.round("the same two beside a slow one", slow).await;
     stage.bar.finish_and_clear();
 
-    let servers = host.servers().await.map_err(|error| exit::of_command(&error))?;
+    let servers = host.servers().await.map_err(|error| exit::of_manage(&error))?;
     let mut slow = Tally::default();
     beside.ended.into_iter().for_each(|tally| slow.add(tally));
     let scores = [
@@ -181,7 +178,12 @@ impl Stage<'_> {
     async fn ask(&self, player: Player, number: u64) -> Tally {
         let (arguments, expected) = player.question(number);
         let begun = Instant::now();
-        let outcome = self.host.ask(player.name(), player.tool(), arguments).await;
+        let outcome = match RawJson::parse(arguments) {
+            Ok(arguments) => {
+                self.host.execute(player.name(), player.tool(), Some(arguments), None).await
+            }
+            Err(error) => Err(ExecuteError::Arguments { message: error.to_string() }),
+        };
         self.calls.set(self.calls.get() + 1);
         Tally::of(begun.elapsed(), outcome, &expected)
     }
@@ -254,16 +256,8 @@ fn progress_bar() -> ProgressBar {
     bar
 }
 
-fn config(player: Player, kind: Kind) -> Result<ServerConfig, Problem> {
-    Ok(ServerConfig::new(name(player)?, kind))
-}
-
-fn name(player: Player) -> Result<ServerName, Problem> {
-    ServerName::new(player.name()).map_err(Problem::usage)
-}
-
 /// This program as a server.
-fn own_process(delay: Duration) -> Result<Stdio, Problem> {
+fn config(player: Player, delay: Duration) -> Result<ServerConfig, Problem> {
     let program = std::env::current_exe().map_err(|error| {
         Problem::new(Exit::Unavailable, format!("cannot find this program's own file: {error}"))
     })?;
@@ -273,5 +267,7 @@ fn own_process(delay: Duration) -> Result<Stdio, Problem> {
     };
     let delay = format!("--delay-ms={}", delay.as_millis());
     let args = vec!["__demo-server".to_owned(), delay];
-    Ok(Stdio { command: command.to_owned(), args, ..Stdio::default() })
+    let stdio = Stdio { command: command.to_owned(), args, ..Stdio::default() };
+    let name = ServerName::new(player.name()).map_err(Problem::usage)?;
+    Ok(ServerConfig::new(name, Kind::Stdio(stdio)))
 }

@@ -3,6 +3,7 @@
 use std::{fmt, io, process::ExitCode};
 
 use mcp_fleet_core::{CallError, CommandError, Failure, ServerName};
+use mcp_fleet_driver::{ExecuteError, ManageError};
 
 use crate::output::{self, style};
 
@@ -108,7 +109,7 @@ impl From<io::Error> for Problem {
 }
 
 /// What a failure of a server means for the run.
-pub(crate) fn of_failure(server: &ServerName, failure: &Failure) -> Problem {
+fn of_failure(server: &ServerName, failure: &Failure) -> Problem {
     let cannot_start = "check `command` and `args`, or run the command by hand";
     match failure {
         Failure::CannotStart { message, .. } => {
@@ -138,7 +139,7 @@ pub(crate) fn of_failure(server: &ServerName, failure: &Failure) -> Problem {
 }
 
 /// What a failed command means for the run.
-pub(crate) fn of_command(error: &CommandError) -> Problem {
+fn of_command(error: &CommandError) -> Problem {
     match error {
         CommandError::Failed { server, failure } => of_failure(server, failure),
         CommandError::NotFound { .. }
@@ -148,8 +149,26 @@ pub(crate) fn of_command(error: &CommandError) -> Problem {
     }
 }
 
+/// What a failed command of the manager means for the run.
+pub(crate) fn of_manage(error: &ManageError) -> Problem {
+    match error {
+        ManageError::Command(error) => of_command(error),
+        ManageError::Name(error) => Problem::usage(error),
+        other => Problem::new(Exit::Unavailable, other),
+    }
+}
+
+/// What a failed call of the manager means for the run.
+pub(crate) fn of_execute(error: &ExecuteError) -> Problem {
+    match error {
+        ExecuteError::Call(error) => of_call(error),
+        ExecuteError::Arguments { .. } => Problem::usage(error),
+        other => Problem::new(Exit::Unavailable, other),
+    }
+}
+
 /// What a failed call means for the run.
-pub(crate) fn of_call(error: &CallError) -> Problem {
+fn of_call(error: &CallError) -> Problem {
     match error {
         CallError::NotFound { .. } | CallError::InvalidRequest { .. } => Problem::usage(error),
         CallError::TimedOut { after, sent } => {

@@ -32,12 +32,12 @@ async fn list(host: &Host, servers: Vec<ServerConfig>, json: bool) -> Result<Exi
     let mut exit = Exit::Success;
     while let Some(outcome) = starts.next().await {
         if let Err(error) = outcome {
-            let problem = exit::of_command(&error);
+            let problem = exit::of_manage(&error);
             problem.report();
             exit = problem.exit;
         }
     }
-    let servers = host.servers().await.map_err(|error| exit::of_command(&error))?;
+    let servers = host.servers().await.map_err(|error| exit::of_manage(&error))?;
     if json {
         let text = serde_json::to_string_pretty(&servers).map_err(Problem::usage)?;
         output::print_raw(&format!("{text}\n"))?;

@@ -7,7 +7,7 @@ use tokio::{
     select,
 };
 
-use crate::{exit::Exit, output};
+use crate::exit::Exit;
 
 const SIGINT: u8 = 2;
 const SIGTERM: u8 = 15;
@@ -39,9 +39,4 @@ impl Signals {
             else => pending().await,
         }
     }
-}
-
-/// Says that the end has begun.
-pub(crate) fn announce() {
-    output::note("stopping servers; press Ctrl-C again to kill them");
 }

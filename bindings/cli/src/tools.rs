@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use futures::{StreamExt, stream::FuturesOrdered};
-use mcp_fleet_core::{CommandError, RawJson, ServerName, config::ServerConfig};
+use mcp_fleet_core::{RawJson, ServerName, config::ServerConfig};
+use mcp_fleet_driver::ManageError;
 use serde::Deserialize;
 
 use crate::{
@@ -47,7 +48,7 @@ async fn list(host: &Host, servers: Vec<ServerConfig>, json: bool) -> Result<Exi
         match outcome {
             Ok(tools) => lists.push((name, tools)),
             Err(error) => {
-                let problem = exit::of_command(&error);
+                let problem = exit::of_manage(&error);
                 problem.report();
                 exit = problem.exit;
             }
@@ -74,7 +75,7 @@ async fn list(host: &Host, servers: Vec<ServerConfig>, json: bool) -> Result<Exi
 async fn start_and_list(
     host: &Host,
     server: ServerConfig,
-) -> (ServerName, Result<Vec<RawJson>, CommandError>) {
+) -> (ServerName, Result<Vec<RawJson>, ManageError>) {
     let name = server.name.clone();
     let outcome = match host.deploy(server).await {
         Ok(()) => host.tools(name.as_str()).await,

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use mcp_fleet_core::{CallError, RawJson};
+use mcp_fleet_core::RawJson;
+use mcp_fleet_driver::ExecuteError;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -19,7 +20,7 @@ impl Tally {
     /// One call. The answer is right if it is what this caller asked for.
     pub(super) fn of(
         latency: Duration,
-        outcome: Result<RawJson, CallError>,
+        outcome: Result<RawJson, ExecuteError>,
         expected: &str,
     ) -> Self {
         let failure = match outcome.map(|result| structured(&result)) {
@@ -83,7 +84,7 @@ mod tests {
     fn the_answer_to_another_question_is_a_failure() {
         let result = RawJson::parse(r#"{"structuredContent":{"n":2}}"#).unwrap();
         let mut tally = Tally::of(Duration::ZERO, Ok(result), r#"{"n":1}"#);
-        tally.add(Tally::of(Duration::ZERO, Err(CallError::ShuttingDown), ""));
+        tally.add(Tally::of(Duration::ZERO, Err(ExecuteError::RuntimeGone), ""));
         assert_eq!((tally.calls(), tally.failed, tally.percentile(50)), (2, 2, None));
         assert_eq!(tally.failure.as_deref(), Some("expected {\"n\":1}, got {\"n\":2}"));
     }
