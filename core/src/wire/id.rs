@@ -17,7 +17,7 @@ pub struct Id(RawJson);
 impl Id {
     /// The id that the machine writes for its own request of this number.
     pub fn from_number(number: u64) -> Self {
-        Self(RawJson::from_valid(number.to_string().into()))
+        Self(RawJson::from_valid(number.to_string()))
     }
 
     /// Takes a value that is a string or a number without a fractional part.
@@ -28,7 +28,7 @@ impl Id {
 
     /// A copy that shares no bytes with the line it came from, so that it can be kept for long.
     pub(crate) fn detached(&self) -> Self {
-        Self(RawJson::from_valid(self.as_str().into()))
+        Self(RawJson::from_valid(self.as_str()))
     }
 
     /// The JSON token.

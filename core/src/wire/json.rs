@@ -47,13 +47,20 @@ impl RawJson {
     }
 
     /// Takes text that is known to be one JSON value without raw line breaks.
-    pub(crate) const fn from_valid(text: ByteString) -> Self {
-        Self(text)
+    pub(crate) fn from_valid(text: impl Into<ByteString>) -> Self {
+        let json = Self(text.into());
+        debug_assert!(Self::parse(json.as_str()).is_ok_and(|again| again == json));
+        json
     }
 
     /// The part of `line` that `value` covers, sharing its bytes.
     pub(crate) fn slice_of(line: &ByteString, value: &RawValue) -> Self {
         Self(line.slice_ref(value.get()))
+    }
+
+    /// A copy of `value`, for what must outlive the buffer that `value` lies in.
+    pub(crate) fn copy_of(value: &RawValue) -> Self {
+        Self(value.get().into())
     }
 
     /// The text.

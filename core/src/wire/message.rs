@@ -241,7 +241,7 @@ impl Envelope<'_> {
 
     fn slice(&self, value: &RawValue) -> RawJson {
         if self.broken {
-            return RawJson::from_valid(value.get().replace(['\n', '\r'], " ").into());
+            return RawJson::from_valid(value.get().replace(['\n', '\r'], " "));
         }
         RawJson::slice_of(self.line, value)
     }

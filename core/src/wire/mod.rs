@@ -1,5 +1,6 @@
 //! Bytes and messages: lines, the JSON-RPC envelope, and the few bodies the machine must read.
 
+pub(crate) mod bodies;
 pub mod frame;
 pub(crate) mod id;
 mod integer;

@@ -1,10 +1,13 @@
 //! Counts and latencies.
 
+mod histogram;
+
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::ServerName;
+use self::histogram::Histogram;
+use crate::{error::CallError, ids::ServerName};
 
 /// Counts and latencies of a fleet.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
@@ -24,7 +27,7 @@ pub struct FleetStats {
 /// Counts and latencies of one server. All counts are since it was deployed.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct ServerStats {
-    /// Calls asked for, refused ones included.
+    /// Calls that ended, refused ones included.
     pub calls: u64,
     /// Calls that ended with a result.
     pub succeeded: u64,
@@ -96,4 +99,74 @@ pub struct Latency {
     pub p99: Duration,
     /// The slowest.
     pub max: Duration,
+}
+
+impl ErrorCounts {
+    pub(crate) const fn count(&mut self, error: &CallError) {
+        let counter = match error {
+            CallError::Overloaded { .. } => &mut self.overloaded,
+            CallError::Unavailable { .. } => &mut self.unavailable,
+            CallError::TimedOut { .. } => &mut self.timed_out,
+            CallError::Cancelled { .. } => &mut self.cancelled,
+            CallError::ServerGone { .. } => &mut self.server_gone,
+            CallError::Rpc(_) => &mut self.rpc,
+            CallError::Protocol { .. } => &mut self.protocol,
+            CallError::NotFound { .. }
+            | CallError::InputRefused { .. }
+            | CallError::InvalidRequest { .. }
+            | CallError::ShuttingDown => &mut self.other,
+        };
+        *counter += 1;
+    }
+}
+
+/// The counters behind a [`ServerStats`].
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Meter {
+    pub(crate) counts: ServerStats,
+    latency: Histogram,
+}
+
+impl Meter {
+    /// Counts the outcome of a call that took `span` from its acceptance.
+    pub(crate) fn ended(&mut self, failure: Option<&CallError>, span: Duration) {
+        self.counts.calls += 1;
+        match failure {
+            None => {
+                self.counts.succeeded += 1;
+                self.latency.record(span);
+            }
+            Some(error) => self.counts.errors.count(error),
+        }
+    }
+
+    pub(crate) fn median(&self) -> Duration {
+        self.latency.quantile(50)
+    }
+
+    pub(crate) fn snapshot(&self, queued: usize, in_flight: usize) -> ServerStats {
+        ServerStats {
+            queued,
+            in_flight,
+            latency: self.latency.summary(),
+            ..self.counts.clone()
+        }
+    }
+}
+
+impl ServerStats {
+    /// Adds what is counted of servers, not of calls: the fleet counts calls itself.
+    pub(crate) const fn add_counts(&mut self, server: &Self) {
+        self.queued += server.queued;
+        self.in_flight += server.in_flight;
+        self.add_life(server);
+    }
+
+    pub(crate) const fn add_life(&mut self, server: &Self) {
+        self.starts += server.starts;
+        self.crashes += server.crashes;
+        self.late_answers += server.late_answers;
+        self.violations += server.violations;
+        self.noise_lines += server.noise_lines;
+    }
 }

@@ -1,0 +1,70 @@
+//! What servers leave behind, carried to whom it concerns.
+
+use super::{Fleet, index};
+use crate::{
+    event::{Event, Reply},
+    ids::ServerId,
+    link::Note,
+};
+
+impl Fleet {
+    /// Carries the notes of server `id`: each call has its outcome told once, from here.
+    pub(super) fn carry_notes(&mut self, id: ServerId) {
+        while let Some(note) = self.out.notes.pop_front() {
+            match note {
+                Note::CallEnded {
+                    call,
+                    outcome,
+                    span,
+                } => {
+                    self.calls.remove(&call);
+                    self.total.ended(outcome.as_ref().err(), span);
+                    self.out.event(Event::CallEnded { call, outcome });
+                }
+                Note::InputOpened(input) => {
+                    self.inputs.insert(input, id);
+                }
+                Note::InputClosed(input) => {
+                    self.inputs.remove(&input);
+                }
+                Note::Checked(command, health) => {
+                    if let Some(all) = self.checks.take(command, health) {
+                        let outcome = Ok(Reply::Health(all));
+                        self.out.event(Event::CommandEnded {
+                            id: command,
+                            outcome,
+                        });
+                    }
+                }
+                Note::Gone => self.forget(id),
+            }
+        }
+        self.finish_shutdown();
+    }
+
+    fn forget(&mut self, id: ServerId) {
+        self.schedule(id, None);
+        if let Some(server) = self.servers.try_remove(index(id)) {
+            self.by_name.remove(server.name());
+            if let Some(last) = self.last_incarnation.get_mut(index(id)) {
+                *last = server.incarnation();
+            }
+            // Counters of servers that are gone stay part of the fleet's.
+            self.total.counts.add_life(&server.stats());
+        }
+    }
+
+    pub(super) fn finish_shutdown(&mut self) {
+        let Some(waiting) = &mut self.shutdown else {
+            return;
+        };
+        if !waiting.is_empty() && self.servers.iter().all(|(_, server)| server.is_at_rest()) {
+            for id in std::mem::take(waiting) {
+                self.out.event(Event::CommandEnded {
+                    id,
+                    outcome: Ok(Reply::Done),
+                });
+            }
+        }
+    }
+}

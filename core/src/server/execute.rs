@@ -1,0 +1,348 @@
+//! A call from its acceptance to its single outcome.
+
+use std::time::Duration;
+
+use super::{Context, Server, calls::Stage, state::State, timers::Due};
+use crate::{
+    error::{CallError, Exit, Sent},
+    ids::CallId,
+    input::{CallOptions, Request},
+    link::Note,
+    session::{Fault, Purpose, Session},
+    time::Time,
+    wire::{
+        Era, RawJson,
+        bodies::{self, Outcome},
+        params,
+    },
+};
+
+/// What a caller who is turned away is told to wait at least, and at most.
+const RETRY_AFTER: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(30));
+/// How long a call is taken to last while none has ended.
+const MEDIAN_GUESS: Duration = Duration::from_millis(100);
+
+impl Server {
+    /// Takes a call, or ends it at once with the reason why not.
+    pub(crate) fn execute(
+        &mut self,
+        cx: &mut Context<'_>,
+        call: CallId,
+        request: Request,
+        options: &CallOptions,
+    ) {
+        if let Err(error) = self.admit(cx, &request) {
+            self.meter.ended(Some(&error), Duration::ZERO);
+            let span = Duration::ZERO;
+            cx.out.note(Note::CallEnded {
+                call,
+                outcome: Err(error),
+                span,
+            });
+            return;
+        }
+        let timeout = options.timeout.unwrap_or(self.limits.timeout);
+        let timeout_max = self.limits.timeout_max;
+        let due = self.calls.accept(
+            call,
+            request,
+            options.progress,
+            cx.now,
+            timeout,
+            timeout_max,
+        );
+        self.timers.insert(due, Due::Call(call));
+        self.settle(cx);
+    }
+
+    /// Gives up a call, wherever it is.
+    pub(crate) fn cancel(&mut self, cx: &mut Context<'_>, call: CallId, reason: Option<&str>) {
+        let reason = reason.unwrap_or("the caller gave up");
+        if let Some(sent) = self.withdraw(cx, call, reason) {
+            self.end_call(cx, call, Err(CallError::Cancelled { sent }));
+        }
+        self.settle(cx);
+    }
+
+    fn admit(&self, cx: &mut Context<'_>, request: &Request) -> Result<(), CallError> {
+        check_request(request)?;
+        let open = match &self.state {
+            State::Starting { .. }
+            | State::Probing(_)
+            | State::Handshaking(_)
+            | State::Ready(_) => true,
+            State::Draining(_, after) => after.is_temporary(),
+            State::Closing(closing) => closing.after.is_temporary(),
+            State::Stopped | State::Failed(_) => false,
+        };
+        if !open {
+            let (server, reason) = (self.name.clone(), self.why_unavailable());
+            return Err(CallError::Unavailable { server, reason });
+        }
+        let room = self.limits.in_flight.saturating_sub(self.calls.in_flight());
+        let sendable = if self.is_ready() { room } else { 0 };
+        if self.calls.queued() >= self.limits.queue.saturating_add(sendable) {
+            let retry_after = self.retry_after(cx);
+            return Err(CallError::Overloaded {
+                server: self.name.clone(),
+                retry_after,
+            });
+        }
+        Ok(())
+    }
+
+    /// About the time that the calls now waiting will take.
+    fn retry_after(&self, cx: &mut Context<'_>) -> Duration {
+        let median = self.meter.median();
+        let median = if median.is_zero() {
+            MEDIAN_GUESS
+        } else {
+            median
+        };
+        let lanes = u32::try_from(self.limits.in_flight.max(1)).unwrap_or(u32::MAX);
+        let queued = u32::try_from(self.calls.queued()).unwrap_or(u32::MAX);
+        let (least, most) = RETRY_AFTER;
+        cx.rng
+            .spread((median.saturating_mul(queued) / lanes).clamp(least, most))
+    }
+
+    /// Sends parked calls, in order, while the server takes them.
+    pub(super) fn dispatch(&mut self, cx: &mut Context<'_>) {
+        while self.calls.in_flight() < self.limits.in_flight {
+            let State::Ready(live) = &mut self.state else {
+                return;
+            };
+            if !live.session.link.has_credit() {
+                return;
+            }
+            let Some(id) = self.calls.next_parked() else {
+                return;
+            };
+            let Some(call) = self.calls.get(id) else {
+                return;
+            };
+            let answers = call.answers.as_ref();
+            let mut extra = Vec::new();
+            if let Some(responses) = answers.and_then(|answers| answers.responses.as_deref()) {
+                extra.push(("inputResponses", responses));
+            }
+            if let Some(state) = answers.and_then(|answers| answers.state.as_ref()) {
+                extra.push(("requestState", state.as_str()));
+            }
+            let composed;
+            let (method, params) = match &call.request {
+                Request::Tool { name, arguments } => {
+                    composed = RawJson::from_valid(params::tool_call(name, arguments.as_ref()));
+                    ("tools/call", Some(&composed))
+                }
+                Request::Method { method, params } => (method.as_str(), params.as_ref()),
+            };
+            let purpose = Purpose::Call(id);
+            match live
+                .session
+                .request(method, params, &extra, purpose, call.progress, cx.out)
+            {
+                Ok(request) => {
+                    let again = (call.rounds > 0).then_some(call.timeout);
+                    self.calls.move_to(id, Stage::Sent(request));
+                    if let Some(timeout) = again {
+                        self.start_deadline_anew(cx.now, id, timeout);
+                    }
+                }
+                Err(error) => {
+                    let message = error.to_string();
+                    self.end_call(cx, id, Err(CallError::InvalidRequest { message }));
+                }
+            }
+        }
+    }
+
+    pub(super) fn on_call_answered(
+        &mut self,
+        cx: &mut Context<'_>,
+        id: CallId,
+        outcome: Result<RawJson, Fault>,
+    ) {
+        let result = match outcome {
+            Ok(result) => result,
+            Err(Fault::Rpc(error)) => return self.end_call(cx, id, Err(CallError::Rpc(error))),
+            Err(Fault::Protocol(message)) => {
+                return self.end_call(cx, id, Err(CallError::Protocol { message }));
+            }
+        };
+        let era = self.state.live().and_then(|live| live.session.era());
+        if era != Some(Era::Modern) {
+            return self.end_call(cx, id, Ok(result));
+        }
+        match bodies::outcome(&result) {
+            Ok(Outcome::Complete) => self.end_call(cx, id, Ok(result)),
+            Ok(Outcome::InputRequired(round)) => self.on_round(cx, id, round),
+            Ok(Outcome::Unknown(kind)) => {
+                let message = format!("the result is of an unknown type, {kind:?}");
+                self.end_call(cx, id, Err(CallError::Protocol { message }));
+            }
+            Err(message) => self.end_call(cx, id, Err(CallError::Protocol { message })),
+        }
+    }
+
+    /// Progress starts the deadline anew, up to the longest a call may take.
+    pub(super) fn on_progress(&mut self, now: Time, id: CallId) {
+        if let Some(timeout) = self.calls.get(id).map(|call| call.timeout) {
+            self.start_deadline_anew(now, id, timeout);
+        }
+    }
+
+    fn start_deadline_anew(&mut self, now: Time, id: CallId, timeout: Duration) {
+        if let Some(due_max) = self.calls.get(id).map(|call| call.due_max) {
+            self.move_due(id, now.after(timeout).min(due_max));
+        }
+    }
+
+    pub(super) fn move_due(&mut self, id: CallId, due: Time) {
+        if let Some(call) = self.calls.get_mut(id) {
+            self.timers.remove(call.due, Due::Call(id));
+            call.due = due;
+            self.timers.insert(due, Due::Call(id));
+        }
+    }
+
+    pub(super) fn on_call_due(&mut self, cx: &mut Context<'_>, id: CallId) {
+        let Some(call) = self.calls.get(id) else {
+            return;
+        };
+        let after = call.due.since(call.accepted);
+        if let Some(sent) = self.withdraw(cx, id, "timed out") {
+            self.end_call(cx, id, Err(CallError::TimedOut { after, sent }));
+        }
+    }
+
+    /// Takes a call back from wherever it is, and says whether it may have run.
+    fn withdraw(&mut self, cx: &mut Context<'_>, id: CallId, reason: &str) -> Option<Sent> {
+        let call = self.calls.get(id)?;
+        Some(match &call.stage {
+            Stage::Parked if call.rounds == 0 => Sent::No,
+            Stage::Sent(request) => {
+                let request = *request;
+                if let Some(live) = self.state.live_mut() {
+                    live.session.cancel(request, reason, cx.out);
+                }
+                Sent::Unknown
+            }
+            Stage::Parked | Stage::Asking(_) | Stage::Pausing => Sent::Unknown,
+        })
+    }
+
+    /// Ends a call. Its one and only outcome leaves from here.
+    pub(super) fn end_call(
+        &mut self,
+        cx: &mut Context<'_>,
+        id: CallId,
+        outcome: Result<RawJson, CallError>,
+    ) {
+        let Some(call) = self.calls.remove(id) else {
+            return;
+        };
+        self.timers.remove(call.due, Due::Call(id));
+        if let Stage::Asking(asking) = call.stage {
+            self.withdraw_questions(cx, asking.open.into_keys());
+        }
+        let span = cx.now.since(call.accepted);
+        self.meter.ended(outcome.as_ref().err(), span);
+        cx.out.note(Note::CallEnded {
+            call: id,
+            outcome,
+            span,
+        });
+    }
+
+    /// Ends all that was under way in a session that is over.
+    pub(super) fn lose(&mut self, cx: &mut Context<'_>, session: Session, exit: Option<Exit>) {
+        let stderr_tail = self.log.tail();
+        for (purpose, sent) in session.into_lost() {
+            if let Purpose::Call(id) = purpose {
+                // A round before this one ran for certain.
+                let fresh = self.calls.get(id).is_some_and(|call| call.rounds == 0);
+                let sent = if fresh { sent } else { Sent::Unknown };
+                self.end_gone(cx, id, exit, &stderr_tail, sent);
+            }
+        }
+        for id in self.calls.begun_ids() {
+            self.end_gone(cx, id, exit, &stderr_tail, Sent::Unknown);
+        }
+        for (command, _) in std::mem::take(&mut self.checks).into_values() {
+            let health = self.health(None, Some("ended before it answered".to_owned()));
+            cx.out.note(Note::Checked(command, health));
+        }
+        let open = std::mem::take(&mut self.questions);
+        self.tell_withdrawn(cx, open.into_keys());
+    }
+
+    /// Ends the calls that wait for a server that will not come.
+    pub(super) fn refuse_parked(
+        &mut self,
+        cx: &mut Context<'_>,
+        crashed: bool,
+        exit: Option<Exit>,
+    ) {
+        let stderr_tail = self.log.tail();
+        for id in self.calls.parked_ids() {
+            let rounds = self.calls.get(id).map_or(0, |call| call.rounds);
+            if crashed || rounds > 0 {
+                let sent = if rounds == 0 { Sent::No } else { Sent::Unknown };
+                self.end_gone(cx, id, exit, &stderr_tail, sent);
+            } else {
+                let (server, reason) = (self.name.clone(), self.why_unavailable());
+                self.end_call(cx, id, Err(CallError::Unavailable { server, reason }));
+            }
+        }
+    }
+
+    fn end_gone(
+        &mut self,
+        cx: &mut Context<'_>,
+        id: CallId,
+        exit: Option<Exit>,
+        stderr_tail: &str,
+        sent: Sent,
+    ) {
+        let server = self.name.clone();
+        let stderr_tail = stderr_tail.to_owned();
+        self.end_call(
+            cx,
+            id,
+            Err(CallError::ServerGone {
+                server,
+                exit,
+                stderr_tail,
+                sent,
+            }),
+        );
+    }
+}
+
+/// Refuses what cannot be sent, or is the machine's own business.
+fn check_request(request: &Request) -> Result<(), CallError> {
+    let invalid = |message: String| Err(CallError::InvalidRequest { message });
+    match request {
+        Request::Tool {
+            arguments: Some(arguments),
+            ..
+        } if !arguments.is_object() => {
+            invalid("the arguments of a tool are a JSON object".to_owned())
+        }
+        Request::Tool { .. } => Ok(()),
+        Request::Method { method, .. }
+            if method == "initialize" || method.starts_with("notifications/") =>
+        {
+            invalid(format!("{method} is sent by the fleet itself"))
+        }
+        Request::Method {
+            params: Some(params),
+            ..
+        } if !params.is_object() => invalid("params are a JSON object".to_owned()),
+        Request::Method { method, .. } if method.is_empty() => {
+            invalid("the method is empty".to_owned())
+        }
+        Request::Method { .. } => Ok(()),
+    }
+}

@@ -1,0 +1,342 @@
+//! One supervised server: its life, its queue, its deadlines, its counts.
+
+mod calls;
+mod execute;
+mod lifecycle;
+mod log;
+mod rounds;
+mod state;
+mod timers;
+mod updates;
+mod waiters;
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+pub use self::timers::{Deadline, Timer};
+pub(crate) use self::waiters::Goal;
+use self::{
+    calls::Calls,
+    log::LogRing,
+    rounds::Asked,
+    state::State,
+    timers::{Due, Timers},
+    waiters::Waiters,
+};
+use crate::{
+    config::{Kind, ServerConfig, ServerLimits},
+    event::{CatalogKind, Event, Health, ServerInfo, ServerState},
+    ids::{CommandId, InputId, LinkId, ServerId, ServerName},
+    link::{Note, Outbox},
+    rng::Rng,
+    session::{Catalog, Offer, Purpose},
+    stats::{Meter, ServerStats},
+    time::Time,
+    wire::Era,
+};
+
+/// Deadlines handled in one turn; more wait for the next, which comes at once.
+const TIMEOUTS_PER_TURN: usize = 256;
+/// Violations told as events in one incarnation; all are counted.
+const VIOLATION_EVENTS_MAX: u32 = 100;
+
+/// What one input brings along for whoever handles it.
+#[derive(Debug)]
+pub(crate) struct Context<'a> {
+    pub(crate) now: Time,
+    pub(crate) out: &'a mut Outbox,
+    pub(crate) rng: &'a mut Rng,
+    pub(crate) next_input: &'a mut u64,
+}
+
+/// One supervised server.
+#[derive(Debug)]
+pub(crate) struct Server {
+    id: ServerId,
+    name: ServerName,
+    kind: Arc<Kind>,
+    enabled: bool,
+    limits: ServerLimits,
+    offer: Arc<Offer>,
+    state: State,
+    incarnation: u32,
+    pid: Option<u32>,
+    /// Until when the server is taken to speak the legacy era without being asked.
+    legacy_until: Time,
+    calls: Calls,
+    catalog: Catalog,
+    questions: BTreeMap<InputId, Asked>,
+    /// Health checks under way, by request.
+    checks: BTreeMap<u64, (CommandId, Time)>,
+    /// Deadlines of the machine's own requests, to take them back.
+    request_due: BTreeMap<u64, Time>,
+    waiters: Waiters,
+    timers: Timers,
+    log: LogRing,
+    meter: Meter,
+    violations_told: u32,
+}
+
+impl Server {
+    /// A stopped server whose next incarnation follows `last_incarnation`.
+    pub(crate) fn new(
+        id: ServerId,
+        config: ServerConfig,
+        last_incarnation: u32,
+        offer: Arc<Offer>,
+    ) -> Self {
+        let ServerConfig {
+            name,
+            kind,
+            enabled,
+            limits,
+        } = config;
+        Self {
+            id,
+            name,
+            kind: Arc::new(kind),
+            enabled,
+            log: LogRing::new(limits.log_bytes),
+            limits,
+            offer,
+            state: State::Stopped,
+            incarnation: last_incarnation,
+            pid: None,
+            legacy_until: Time::ZERO,
+            calls: Calls::default(),
+            catalog: Catalog::default(),
+            questions: BTreeMap::new(),
+            checks: BTreeMap::new(),
+            request_due: BTreeMap::new(),
+            waiters: Waiters::default(),
+            timers: Timers::default(),
+            meter: Meter::default(),
+            violations_told: 0,
+        }
+    }
+
+    /// Handles the deadlines that have passed.
+    pub(crate) fn handle_timeout(&mut self, cx: &mut Context<'_>) {
+        for _ in 0..TIMEOUTS_PER_TURN {
+            if let Some(timer) = self.timers.take_single(cx.now) {
+                self.on_timer(cx, timer);
+            } else if let Some(due) = self.timers.take_many(cx.now) {
+                match due {
+                    Due::Call(call) => self.on_call_due(cx, call),
+                    Due::Request(request) => self.on_request_due(cx, request),
+                    Due::Round(call) => self.on_round_due(call),
+                }
+            } else {
+                break;
+            }
+        }
+        self.settle(cx);
+    }
+
+    /// Asks the server whether it answers; what came of it is a note.
+    pub(crate) fn check(&mut self, cx: &mut Context<'_>, command: CommandId) {
+        let problem = match &mut self.state {
+            State::Ready(live) => {
+                let method = match live.session.era() {
+                    Some(Era::Modern) => "server/discover",
+                    Some(Era::Legacy) | None => "ping",
+                };
+                match live
+                    .session
+                    .request(method, None, &[], Purpose::Health, false, cx.out)
+                {
+                    Ok(request) => {
+                        self.checks.insert(request, (command, cx.now));
+                        self.arm_request(cx.now, request);
+                        return;
+                    }
+                    Err(error) => error.to_string(),
+                }
+            }
+            State::Failed(failure) => failure.to_string(),
+            State::Stopped
+            | State::Starting { .. }
+            | State::Probing(_)
+            | State::Handshaking(_)
+            | State::Draining(..)
+            | State::Closing(_) => format!("is {}", self.state.word()),
+        };
+        let health = self.health(None, Some(problem));
+        cx.out.note(Note::Checked(command, health));
+    }
+
+    /// Takes new limits without touching the incarnation.
+    pub(crate) fn retune(&mut self, cx: &mut Context<'_>, limits: ServerLimits) {
+        self.limits = limits;
+        if let Some(live) = self.state.live_mut() {
+            live.session
+                .link
+                .set_write_bytes_max(self.limits.write_bytes);
+        }
+        self.settle(cx);
+    }
+
+    /// Takes a new configuration: the running incarnation drains, the next one is of the new kind,
+    /// and calls wait for it in the queue.
+    pub(crate) fn replace(&mut self, cx: &mut Context<'_>, config: ServerConfig) {
+        let ServerConfig {
+            name: _,
+            kind,
+            enabled,
+            limits,
+        } = config;
+        self.kind = Arc::new(kind);
+        self.enabled = enabled;
+        self.limits = limits;
+        self.legacy_until = Time::ZERO;
+        if enabled {
+            self.restart(cx);
+        } else {
+            self.stop(cx, None);
+        }
+    }
+
+    pub(crate) const fn name(&self) -> &ServerName {
+        &self.name
+    }
+
+    pub(crate) fn kind(&self) -> &Kind {
+        &self.kind
+    }
+
+    pub(crate) const fn is_enabled(&self) -> bool {
+        self.enabled
+    }
+
+    pub(crate) const fn incarnation(&self) -> u32 {
+        self.incarnation
+    }
+
+    pub(crate) const fn is_ready(&self) -> bool {
+        matches!(self.state, State::Ready(_))
+    }
+
+    /// Whether nothing of it runs.
+    pub(crate) const fn is_at_rest(&self) -> bool {
+        !self.state.has_link()
+    }
+
+    /// When [`Server::handle_timeout`] is wanted next. May change with every input.
+    pub(crate) fn poll_timeout(&self) -> Option<(Time, Timer)> {
+        let refresh = self.catalog.poll_timeout().map(|at| (at, Timer::Refresh));
+        self.timers.next().into_iter().chain(refresh).min()
+    }
+
+    pub(crate) fn stats(&self) -> ServerStats {
+        self.meter
+            .snapshot(self.calls.queued(), self.calls.in_flight())
+    }
+
+    pub(crate) fn info(&self) -> ServerInfo {
+        let agreement = self.state.live().and_then(|live| live.session.agreement());
+        ServerInfo {
+            name: self.name.clone(),
+            kind: self.kind.as_str().to_owned(),
+            state: self.state.word(),
+            failure: match &self.state {
+                State::Failed(failure) => Some(failure.clone()),
+                State::Stopped
+                | State::Starting { .. }
+                | State::Probing(_)
+                | State::Handshaking(_)
+                | State::Ready(_)
+                | State::Draining(..)
+                | State::Closing(_) => None,
+            },
+            incarnation: self.incarnation,
+            pid: self.pid,
+            revision: agreement.map(|agreement| agreement.revision),
+            implementation: agreement.and_then(|agreement| agreement.implementation.clone()),
+            instructions: agreement.and_then(|agreement| agreement.instructions.clone()),
+            tools: self.catalog.count(CatalogKind::Tools),
+            resources: self.catalog.count(CatalogKind::Resources),
+            templates: self.catalog.count(CatalogKind::Templates),
+            prompts: self.catalog.count(CatalogKind::Prompts),
+            degraded: self.catalog.degraded().map(str::to_owned),
+            stats: self.stats(),
+        }
+    }
+
+    const fn link(&self) -> LinkId {
+        LinkId {
+            server: self.id,
+            incarnation: self.incarnation,
+        }
+    }
+
+    fn health(&self, latency: Option<Duration>, problem: Option<String>) -> Health {
+        Health {
+            server: self.name.clone(),
+            state: self.state.word(),
+            latency,
+            problem,
+        }
+    }
+
+    fn arm_request(&mut self, now: Time, request: u64) {
+        let due = now.after(self.limits.request_timeout);
+        self.request_due.insert(request, due);
+        self.timers.insert(due, Due::Request(request));
+    }
+
+    fn disarm_request(&mut self, request: u64) {
+        if let Some(due) = self.request_due.remove(&request) {
+            self.timers.remove(due, Due::Request(request));
+        }
+    }
+
+    fn violation(&mut self, cx: &mut Context<'_>, message: String) {
+        self.meter.counts.violations += 1;
+        if self.violations_told < VIOLATION_EVENTS_MAX {
+            self.violations_told += 1;
+            cx.out.event(Event::Violation {
+                server: self.name.clone(),
+                message,
+            });
+        }
+    }
+
+    fn enter(&mut self, cx: &mut Context<'_>, state: State) {
+        self.state = state;
+        self.tell_state(cx);
+    }
+
+    fn tell_state(&self, cx: &mut Context<'_>) {
+        cx.out.event(Event::ServerChanged {
+            server: self.name.clone(),
+            incarnation: self.incarnation,
+            state: self.state.word(),
+            failure: match &self.state {
+                State::Failed(failure) => Some(failure.clone()),
+                State::Stopped
+                | State::Starting { .. }
+                | State::Probing(_)
+                | State::Handshaking(_)
+                | State::Ready(_)
+                | State::Draining(..)
+                | State::Closing(_) => None,
+            },
+        });
+    }
+
+    fn why_unavailable(&self) -> String {
+        match &self.state {
+            State::Failed(failure) => failure.to_string(),
+            State::Stopped if !self.enabled => "is disabled in its configuration".to_owned(),
+            State::Stopped
+            | State::Starting { .. }
+            | State::Probing(_)
+            | State::Handshaking(_)
+            | State::Ready(_)
+            | State::Draining(..)
+            | State::Closing(_) => {
+                let state: ServerState = self.state.word();
+                format!("is {state}")
+            }
+        }
+    }
+}

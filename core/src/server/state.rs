@@ -1,0 +1,129 @@
+//! Where a server is in its life.
+
+use crate::{
+    error::{Exit, Failure},
+    event::ServerState,
+    session::Session,
+};
+
+/// The state and what belongs to it.
+#[derive(Debug)]
+pub(super) enum State {
+    Stopped,
+    Starting {
+        /// Whether the legacy handshake is tried at once.
+        legacy: bool,
+    },
+    Probing(Live),
+    Handshaking(Live),
+    Ready(Live),
+    Draining(Live, After),
+    Closing(Closing),
+    Failed(Failure),
+}
+
+/// An incarnation that is open.
+#[derive(Debug)]
+pub(super) struct Live {
+    pub(super) session: Session,
+    /// Whether it was asked for its era: a legacy server may have died of the question.
+    pub(super) probed: bool,
+    pub(super) exit: Option<Exit>,
+    pub(super) eof: bool,
+}
+
+/// An incarnation on the close ladder.
+#[derive(Debug)]
+pub(super) struct Closing {
+    /// Absent where it never opened.
+    pub(super) live: Option<Live>,
+    pub(super) was_ready: bool,
+    pub(super) killed: bool,
+    pub(super) after: After,
+}
+
+/// What comes when nothing is left of an incarnation.
+#[derive(Clone, PartialEq, Debug)]
+pub(super) enum After {
+    /// The server stays stopped.
+    Stop,
+    /// The server is forgotten.
+    Retire,
+    /// The next incarnation begins.
+    Restart,
+    /// The next incarnation begins, with the legacy handshake.
+    Respawn,
+    /// The server has failed.
+    Fail(Cause),
+}
+
+/// Why a server failed, as far as known while it still closes.
+#[derive(Clone, PartialEq, Debug)]
+pub(super) enum Cause {
+    /// Its process, its output or its input ended.
+    Ended,
+    /// The session was not open in time.
+    StartTimedOut,
+    /// It says itself why.
+    Known(Failure),
+}
+
+impl After {
+    /// Whether calls may wait for what comes.
+    pub(super) const fn is_temporary(&self) -> bool {
+        match self {
+            Self::Restart | Self::Respawn => true,
+            Self::Stop | Self::Retire | Self::Fail(_) => false,
+        }
+    }
+}
+
+impl State {
+    pub(super) const fn word(&self) -> ServerState {
+        match self {
+            Self::Stopped => ServerState::Stopped,
+            Self::Starting { .. } => ServerState::Starting,
+            Self::Probing(_) => ServerState::Probing,
+            Self::Handshaking(_) => ServerState::Handshaking,
+            Self::Ready(_) => ServerState::Ready,
+            Self::Draining(..) => ServerState::Draining,
+            Self::Closing(_) => ServerState::Closing,
+            Self::Failed(_) => ServerState::Failed,
+        }
+    }
+
+    /// Whether an incarnation exists, so that signals may come.
+    pub(super) const fn has_link(&self) -> bool {
+        match self {
+            Self::Stopped | Self::Failed(_) => false,
+            Self::Starting { .. }
+            | Self::Probing(_)
+            | Self::Handshaking(_)
+            | Self::Ready(_)
+            | Self::Draining(..)
+            | Self::Closing(_) => true,
+        }
+    }
+
+    pub(super) const fn live(&self) -> Option<&Live> {
+        match self {
+            Self::Probing(live)
+            | Self::Handshaking(live)
+            | Self::Ready(live)
+            | Self::Draining(live, _) => Some(live),
+            Self::Closing(closing) => closing.live.as_ref(),
+            Self::Stopped | Self::Starting { .. } | Self::Failed(_) => None,
+        }
+    }
+
+    pub(super) const fn live_mut(&mut self) -> Option<&mut Live> {
+        match self {
+            Self::Probing(live)
+            | Self::Handshaking(live)
+            | Self::Ready(live)
+            | Self::Draining(live, _) => Some(live),
+            Self::Closing(closing) => closing.live.as_mut(),
+            Self::Stopped | Self::Starting { .. } | Self::Failed(_) => None,
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! Commands that wait for a server to get somewhere.
+
+use super::{Context, Server, state::State};
+use crate::{
+    error::CommandError,
+    event::{CatalogKind, Event, Reply},
+    ids::CommandId,
+    session::ListState,
+};
+
+/// Commands in the order in which they came.
+#[derive(Debug, Default)]
+pub(super) struct Waiters(Vec<(CommandId, Goal)>);
+
+/// What a command waits for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Goal {
+    /// The server takes calls.
+    Ready,
+    /// Nothing runs any more.
+    Stopped,
+    /// The server is forgotten.
+    Gone,
+    /// The list is read.
+    List(CatalogKind),
+}
+
+impl Server {
+    /// Ends `command` when the server has reached `goal`, or cannot.
+    pub(crate) fn wait(&mut self, cx: &mut Context<'_>, command: CommandId, goal: Goal) {
+        if self.waiters.0.len() >= self.limits.waiting {
+            let error = CommandError::Overloaded {
+                server: self.name.clone(),
+                limit: self.limits.waiting,
+            };
+            end(cx, command, Err(error));
+            return;
+        }
+        self.waiters.0.push((command, goal));
+        self.settle_waiters(cx);
+    }
+
+    /// Ends the commands whose goal is reached, or out of reach.
+    pub(super) fn settle_waiters(&mut self, cx: &mut Context<'_>) {
+        let waiting = std::mem::take(&mut self.waiters.0);
+        for (command, goal) in waiting {
+            match self.outcome(goal) {
+                Some(outcome) => end(cx, command, outcome),
+                None => self.waiters.0.push((command, goal)),
+            }
+        }
+    }
+
+    /// Ends all commands: the server is being forgotten.
+    pub(super) fn retire_waiters(&mut self, cx: &mut Context<'_>) {
+        for (command, goal) in std::mem::take(&mut self.waiters.0) {
+            let outcome = match goal {
+                Goal::Gone | Goal::Stopped => Ok(Reply::Done),
+                Goal::Ready | Goal::List(_) => Err(CommandError::Superseded {
+                    server: self.name.clone(),
+                    by: "undeployed".to_owned(),
+                }),
+            };
+            end(cx, command, outcome);
+        }
+    }
+
+    /// What becomes of a command with this goal now; `None` while it must wait.
+    fn outcome(&self, goal: Goal) -> Option<Result<Reply, CommandError>> {
+        match goal {
+            Goal::Gone => None,
+            Goal::Stopped => self.is_at_rest().then_some(Ok(Reply::Done)),
+            Goal::Ready => match &self.state {
+                State::Ready(_) => Some(Ok(Reply::Done)),
+                State::Failed(failure) => Some(Err(CommandError::Failed {
+                    server: self.name.clone(),
+                    failure: failure.clone(),
+                })),
+                State::Stopped => Some(Err(CommandError::Superseded {
+                    server: self.name.clone(),
+                    by: "stopped".to_owned(),
+                })),
+                State::Starting { .. }
+                | State::Probing(_)
+                | State::Handshaking(_)
+                | State::Draining(..)
+                | State::Closing(_) => None,
+            },
+            Goal::List(kind) => self.list_outcome(kind),
+        }
+    }
+
+    fn list_outcome(&self, kind: CatalogKind) -> Option<Result<Reply, CommandError>> {
+        let unavailable = || CommandError::Catalog {
+            server: self.name.clone(),
+            message: self.why_unavailable(),
+        };
+        match &self.state {
+            State::Ready(_) if !self.catalog.is_settled(kind) => None,
+            State::Ready(_) => Some(match self.catalog.state(kind) {
+                ListState::Degraded(problem) if self.catalog.entries(kind).is_empty() => {
+                    Err(CommandError::Catalog {
+                        server: self.name.clone(),
+                        message: problem.clone(),
+                    })
+                }
+                ListState::Unread
+                | ListState::Absent
+                | ListState::Read
+                | ListState::Degraded(_) => Ok(Reply::Catalog(self.catalog.entries(kind).to_vec())),
+            }),
+            State::Starting { .. } | State::Probing(_) | State::Handshaking(_) => None,
+            State::Draining(_, after) if after.is_temporary() => None,
+            State::Closing(closing) if closing.after.is_temporary() => None,
+            State::Stopped | State::Failed(_) | State::Draining(..) | State::Closing(_) => {
+                Some(Err(unavailable()))
+            }
+        }
+    }
+}
+
+fn end(cx: &mut Context<'_>, id: CommandId, outcome: Result<Reply, CommandError>) {
+    cx.out.event(Event::CommandEnded { id, outcome });
+}

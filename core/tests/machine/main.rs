@@ -1,0 +1,18 @@
+//! The machine, driven by hand: what it does with each command and signal.
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::wildcard_enum_match_arm,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "tests may panic, and look only at what they are about"
+)]
+
+mod calls;
+mod catalog;
+mod eras;
+mod lifecycle;
+mod questions;
+mod replay;
+mod world;
