@@ -61,6 +61,7 @@ pub(crate) struct Global {
         value_enum,
         default_value_t = LogLevel::Warn,
         env = "MCP_FLEET_LOG_LEVEL",
+        hide_env_values = true,
         global = true
     )]
     pub(crate) log_level: LogLevel,
@@ -211,7 +212,9 @@ pub(crate) struct DemoServerArgs {
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
-    let seconds: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
+    let seconds: f64 = text
+        .parse()
+        .map_err(|_| "not a number of seconds".to_owned())?;
     match Duration::try_from_secs_f64(seconds) {
         Ok(duration) if !duration.is_zero() => Ok(duration),
         Ok(_) => Err("must be more than 0".to_owned()),
@@ -241,7 +244,9 @@ mod tests {
     #[test]
     fn arguments_may_begin_with_a_hyphen() {
         let line = ["mcp-fleet", "call", "f", "s", "t", "-", "--json"];
-        let Some(Command::Call(call)) = Cli::parse_from(line).command else { panic!("no call") };
+        let Some(Command::Call(call)) = Cli::parse_from(line).command else {
+            panic!("no call")
+        };
         assert_eq!(call.arguments.as_deref(), Some("-"));
         assert!(call.json);
     }

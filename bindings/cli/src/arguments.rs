@@ -13,13 +13,18 @@ use crate::exit::Problem;
 pub(crate) fn read(argument: &str) -> Result<RawJson, Problem> {
     let (text, origin) = if argument == "-" {
         let mut text = String::new();
-        std::io::stdin().read_to_string(&mut text).map_err(|error| {
-            Problem::usage(format!("cannot read arguments from standard input: {error}"))
-        })?;
+        std::io::stdin()
+            .read_to_string(&mut text)
+            .map_err(|error| {
+                Problem::usage(format!(
+                    "cannot read arguments from standard input: {error}"
+                ))
+            })?;
         (text, "standard input".to_owned())
     } else if let Some(path) = argument.strip_prefix('@') {
-        let text = fs::read_to_string(path)
-            .map_err(|error| Problem::usage(format!("cannot read arguments from {path}: {error}")))?;
+        let text = fs::read_to_string(path).map_err(|error| {
+            Problem::usage(format!("cannot read arguments from {path}: {error}"))
+        })?;
         (text, path.to_owned())
     } else {
         (argument.to_owned(), "the command line".to_owned())
@@ -42,7 +47,10 @@ mod tests {
 
     #[test]
     fn only_objects_are_arguments() {
-        assert_eq!(read("{ \"a\":\n 1e400 }").unwrap().as_str(), "{ \"a\":  1e400 }");
+        assert_eq!(
+            read("{ \"a\":\n 1e400 }").unwrap().as_str(),
+            "{ \"a\":  1e400 }"
+        );
         for wrong in ["[]", "3", "\"{}\"", "{", "", "null"] {
             let problem = read(wrong).unwrap_err();
             assert_eq!(problem.exit.code(), 2, "{wrong}");
@@ -52,6 +60,11 @@ mod tests {
 
     #[test]
     fn a_missing_file_is_named() {
-        assert!(read("@/no/such/file").unwrap_err().message.contains("/no/such/file"));
+        assert!(
+            read("@/no/such/file")
+                .unwrap_err()
+                .message
+                .contains("/no/such/file")
+        );
     }
 }

@@ -21,12 +21,13 @@ pub(crate) async fn run(
     global: &Global,
     signals: &mut Signals,
 ) -> Result<Exit, Problem> {
-    let mut config = file::load(&args.file)?;
+    let mut config = file::load(&args.file, std::slice::from_ref(&args.server))?;
     let server = file::take(&mut config, &args.file, &args.server)?;
     let arguments = args.arguments.as_deref().map(arguments::read).transpose()?;
     config.servers.clear();
     let host = Host::new(config, global)?;
-    host.run(signals, call(&host, server, args, arguments)).await
+    host.run(signals, call(&host, server, args, arguments))
+        .await
 }
 
 async fn call(
@@ -37,11 +38,23 @@ async fn call(
 ) -> Result<Exit, Problem> {
     let begun = Instant::now();
     let server = bounded(server, args.timeout);
-    host.deploy(server).await.map_err(|error| of_start(&error, args.timeout))?;
-    let left = args.timeout.map(|timeout| timeout.saturating_sub(begun.elapsed()));
-    let outcome = host.execute(&args.server, &args.tool, arguments, left).await;
+    host.deploy(server)
+        .await
+        .map_err(|error| of_start(&error, args.timeout))?;
+    let left = args
+        .timeout
+        .map(|timeout| timeout.saturating_sub(begun.elapsed()));
+    let outcome = host
+        .execute(&args.server, &args.tool, arguments, left)
+        .await;
     let result = match outcome {
         Ok(result) => result,
+        Err(ExecuteError::Call(CallError::TimedOut { after, sent })) => {
+            let after = args.timeout.unwrap_or(after);
+            return Err(exit::of_execute(
+                &CallError::TimedOut { after, sent }.into(),
+            ));
+        }
         Err(error) => return Err(explained(host, args, &error).await),
     };
     let read = ToolResult::read(&result);
@@ -55,7 +68,11 @@ async fn call(
     if !args.json {
         output::print_raw(&read.render(output::is_terminal()))?;
     }
-    Ok(if read.is_error { Exit::ToolError } else { Exit::Success })
+    Ok(if read.is_error {
+        Exit::ToolError
+    } else {
+        Exit::Success
+    })
 }
 
 /// The start counts against the time that the caller gives.
@@ -78,10 +95,7 @@ fn of_start(error: &ManageError, timeout: Option<Duration>) -> Problem {
                 ..
             }),
             Some(given),
-        ) if *after == given =>
-        {
-            problem.hint("allow more time with `--timeout SECONDS`")
-        }
+        ) if *after == given => problem.hint("allow more time with `--timeout SECONDS`"),
         (_, _) => problem,
     }
 }
@@ -92,7 +106,9 @@ async fn explained(host: &Host, args: &CallArgs, error: &ExecuteError) -> Proble
     if !matches!(error, ExecuteError::Call(CallError::Rpc(_))) {
         return problem;
     }
-    let Ok(tools) = host.tools(&args.server).await else { return problem };
+    let Ok(tools) = host.tools(&args.server).await else {
+        return problem;
+    };
     let names: Vec<String> = tools.iter().filter_map(crate::tools::name).collect();
     if names.contains(&args.tool) {
         return problem;

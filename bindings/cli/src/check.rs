@@ -41,8 +41,12 @@ pub(crate) fn run(args: &CheckArgs) -> Result<Exit, Problem> {
         0 => String::new(),
         number => format!(", {}", output::count(number, "warning")),
     };
-    writeln!(text, "{good}ok{good:#}: {}: {number}{warned}", path.display())
-        .map_err(Problem::usage)?;
+    writeln!(
+        text,
+        "{good}ok{good:#}: {}: {number}{warned}",
+        path.display()
+    )
+    .map_err(Problem::usage)?;
     output::print(&text)?;
     Ok(Exit::Success)
 }
@@ -52,7 +56,10 @@ fn reached_by(server: &ServerConfig) -> String {
     match &server.kind {
         Kind::Stdio(stdio) => stdio.command.clone(),
         Kind::Http(http) => {
-            let rest = http.url.split_once("://").map_or(http.url.as_str(), |(_, rest)| rest);
+            let rest = http
+                .url
+                .split_once("://")
+                .map_or(http.url.as_str(), |(_, rest)| rest);
             let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
             authority.rsplit('@').next().unwrap_or_default().to_owned()
         }

@@ -33,7 +33,11 @@ impl ToolResult {
         let mut text = String::new();
         for block in &self.content {
             let shown = shown(block);
-            text.push_str(&if terminal { output::plain(&shown) } else { shown });
+            text.push_str(&if terminal {
+                output::plain(&shown)
+            } else {
+                shown
+            });
             if !text.ends_with('\n') {
                 text.push('\n');
             }
@@ -53,11 +57,17 @@ fn shown(block: &Value) -> String {
         "text" => field("text").unwrap_or_default().to_owned(),
         "image" | "audio" => {
             let mime = field("mimeType").unwrap_or("unknown type");
-            format!("[{kind} {mime}, {}]", size(field("data").map_or(0, decoded_bytes)))
+            format!(
+                "[{kind} {mime}, {}]",
+                size(field("data").map_or(0, decoded_bytes))
+            )
         }
         "resource_link" => {
             let name = field("name").unwrap_or_default();
-            format!("[resource link {name} {}]", field("uri").unwrap_or("without an address"))
+            format!(
+                "[resource link {name} {}]",
+                field("uri").unwrap_or("without an address")
+            )
         }
         "resource" => {
             let resource = block.get("resource").unwrap_or(&Value::Null);
@@ -67,7 +77,10 @@ fn shown(block: &Value) -> String {
             }
             let mime = field("mimeType").unwrap_or("unknown type");
             let uri = field("uri").unwrap_or("without an address");
-            format!("[resource {uri} {mime}, {}]", size(field("blob").map_or(0, decoded_bytes)))
+            format!(
+                "[resource {uri} {mime}, {}]",
+                size(field("blob").map_or(0, decoded_bytes))
+            )
         }
         other => format!("[{other}, {}]", size(block.to_string().len())),
     }
@@ -91,7 +104,9 @@ mod tests {
     use super::*;
 
     fn rendered(json: &str) -> String {
-        ToolResult::read(&RawJson::parse(json).unwrap()).unwrap().render(false)
+        ToolResult::read(&RawJson::parse(json).unwrap())
+            .unwrap()
+            .render(false)
     }
 
     #[test]
@@ -122,7 +137,10 @@ inside
 
     #[test]
     fn structured_content_stands_in_for_missing_content() {
-        assert_eq!(rendered(r#"{"structuredContent":{"n":1e400}}"#), "{\"n\":1e400}\n");
+        assert_eq!(
+            rendered(r#"{"structuredContent":{"n":1e400}}"#),
+            "{\"n\":1e400}\n"
+        );
         assert_eq!(rendered("{}"), "");
     }
 

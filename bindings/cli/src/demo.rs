@@ -73,7 +73,10 @@ impl Player {
             Self::Words | Self::Slow => {
                 let words = number % 10 + 1;
                 let text = "word ".repeat(usize::try_from(words).unwrap_or(1));
-                (format!("{{\"text\":\"{}\"}}", text.trim_end()), format!("{{\"words\":{words}}}"))
+                (
+                    format!("{{\"text\":\"{}\"}}", text.trim_end()),
+                    format!("{{\"words\":{words}}}"),
+                )
             }
             Self::Sums => {
                 let numbers = format!("{{\"numbers\":[{number},0.5]}}");
@@ -96,26 +99,57 @@ async fn play(host: &Host, words: ServerConfig, slow: ServerConfig) -> Result<Ex
     futures::try_join!(host.deploy(words), sums, host.deploy(slow))
         .map_err(|error| exit::of_manage(&error))?;
     let good = style::GOOD;
-    output::note(&format!("{good}ready{good:#}: 3 servers in {}", span(begun.elapsed())));
+    output::note(&format!(
+        "{good}ready{good:#}: 3 servers in {}",
+        span(begun.elapsed())
+    ));
 
-    let stage = Stage { host, calls: Cell::new(0), bar: progress_bar() };
-    let alone = stage.round("two quick servers", tokio::time::sleep(ALONE)).await;
+    let stage = Stage {
+        host,
+        calls: Cell::new(0),
+        bar: progress_bar(),
+    };
+    let alone = stage
+        .round("two quick servers", tokio::time::sleep(ALONE))
+        .await;
     let slow = join_all((0..SLOW_CALLS).map(|number| stage.ask(Player::Slow, number)));
     let beside = stage.round("the same two beside a slow one", slow).await;
     stage.bar.finish_and_clear();
 
-    let servers = host.servers().await.map_err(|error| exit::of_manage(&error))?;
+    let servers = host
+        .servers()
+        .await
+        .map_err(|error| exit::of_manage(&error))?;
     let mut slow = Tally::default();
     beside.ended.into_iter().for_each(|tally| slow.add(tally));
     let scores = [
-        Score { player: Player::Words, alone: alone.words, beside: beside.words },
-        Score { player: Player::Sums, alone: alone.sums, beside: beside.sums },
-        Score { player: Player::Slow, alone: Tally::default(), beside: slow },
+        Score {
+            player: Player::Words,
+            alone: alone.words,
+            beside: beside.words,
+        },
+        Score {
+            player: Player::Sums,
+            alone: alone.sums,
+            beside: beside.sums,
+        },
+        Score {
+            player: Player::Slow,
+            alone: Tally::default(),
+            beside: slow,
+        },
     ];
     output::print(&report(&servers, &scores, begun.elapsed())?)?;
     let failure = scores.iter().find_map(|score| {
-        let failure = score.beside.failure.as_ref().or(score.alone.failure.as_ref())?;
-        Some(Problem::new(Exit::Unavailable, format!("{}: {failure}", score.player.name())))
+        let failure = score
+            .beside
+            .failure
+            .as_ref()
+            .or(score.alone.failure.as_ref())?;
+        Some(Problem::new(
+            Exit::Unavailable,
+            format!("{}: {failure}", score.player.name()),
+        ))
     });
     failure.map_or(Ok(Exit::Success), Err)
 }
@@ -171,7 +205,10 @@ impl Stage<'_> {
             tally
         };
         let mut all = Tally::default();
-        join_all((0..QUICK_IN_FLIGHT).map(caller)).await.into_iter().for_each(|t| all.add(t));
+        join_all((0..QUICK_IN_FLIGHT).map(caller))
+            .await
+            .into_iter()
+            .for_each(|t| all.add(t));
         all
     }
 
@@ -180,9 +217,13 @@ impl Stage<'_> {
         let begun = Instant::now();
         let outcome = match RawJson::parse(arguments) {
             Ok(arguments) => {
-                self.host.execute(player.name(), player.tool(), Some(arguments), None).await
+                self.host
+                    .execute(player.name(), player.tool(), Some(arguments), None)
+                    .await
             }
-            Err(error) => Err(ExecuteError::Arguments { message: error.to_string() }),
+            Err(error) => Err(ExecuteError::Arguments {
+                message: error.to_string(),
+            }),
         };
         self.calls.set(self.calls.get() + 1);
         Tally::of(begun.elapsed(), outcome, &expected)
@@ -201,17 +242,27 @@ impl Stage<'_> {
     }
 }
 
-fn report(
-    servers: &[ServerInfo],
-    scores: &[Score],
-    elapsed: Duration,
-) -> Result<String, Problem> {
+fn report(servers: &[ServerInfo], scores: &[Score], elapsed: Duration) -> Result<String, Problem> {
     let mut table = Table::new(&[
-        "SERVER", "KIND", "STATE", ">CALLS", ">FAILED", ">P50", ">P99", ">P99 WITHOUT SLOW",
+        "SERVER",
+        "KIND",
+        "STATE",
+        ">CALLS",
+        ">FAILED",
+        ">P50",
+        ">P99",
+        ">P99 WITHOUT SLOW",
     ]);
     let mut calls = 0;
-    for Score { player, alone, beside } in scores {
-        let server = servers.iter().find(|server| server.name.as_str() == player.name());
+    for Score {
+        player,
+        alone,
+        beside,
+    } in scores
+    {
+        let server = servers
+            .iter()
+            .find(|server| server.name.as_str() == player.name());
         let (kind, state) = server.map_or_else(
             || ("-".to_owned(), "gone".to_owned()),
             |server| (server.kind.clone(), server.state.to_string()),
@@ -259,7 +310,10 @@ fn progress_bar() -> ProgressBar {
 /// This program as a server.
 fn config(player: Player, delay: Duration) -> Result<ServerConfig, Problem> {
     let program = std::env::current_exe().map_err(|error| {
-        Problem::new(Exit::Unavailable, format!("cannot find this program's own file: {error}"))
+        Problem::new(
+            Exit::Unavailable,
+            format!("cannot find this program's own file: {error}"),
+        )
     })?;
     let Some(command) = program.to_str() else {
         let message = "this program's own path is not UTF-8";
@@ -267,7 +321,11 @@ fn config(player: Player, delay: Duration) -> Result<ServerConfig, Problem> {
     };
     let delay = format!("--delay-ms={}", delay.as_millis());
     let args = vec!["__demo-server".to_owned(), delay];
-    let stdio = Stdio { command: command.to_owned(), args, ..Stdio::default() };
+    let stdio = Stdio {
+        command: command.to_owned(),
+        args,
+        ..Stdio::default()
+    };
     let name = ServerName::new(player.name()).map_err(Problem::usage)?;
     Ok(ServerConfig::new(name, Kind::Stdio(stdio)))
 }

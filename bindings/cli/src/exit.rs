@@ -53,7 +53,12 @@ pub(crate) struct Problem {
 
 impl Problem {
     pub(crate) fn new(exit: Exit, message: impl fmt::Display) -> Self {
-        Self { exit, message: message.to_string(), hint: None, stderr: None }
+        Self {
+            exit,
+            message: message.to_string(),
+            hint: None,
+            stderr: None,
+        }
     }
 
     pub(crate) fn usage(message: impl fmt::Display) -> Self {
@@ -70,7 +75,10 @@ impl Problem {
         if error.kind() == io::ErrorKind::BrokenPipe {
             Self::new(Exit::Success, "")
         } else {
-            Self::new(Exit::Usage, format!("cannot write to standard output: {error}"))
+            Self::new(
+                Exit::Usage,
+                format!("cannot write to standard output: {error}"),
+            )
         }
     }
 
@@ -97,7 +105,10 @@ impl Problem {
         }
         if let Some(hint) = &self.hint {
             let accent = style::HINT;
-            output::note(&format!("\n{accent}hint{accent:#}: {}", output::plain(hint)));
+            output::note(&format!(
+                "\n{accent}hint{accent:#}: {}",
+                output::plain(hint)
+            ));
         }
     }
 }
@@ -110,16 +121,15 @@ impl From<io::Error> for Problem {
 
 /// What a failure of a server means for the run.
 fn of_failure(server: &ServerName, failure: &Failure) -> Problem {
-    let cannot_start = "check `command` and `args`, or run the command by hand";
     match failure {
+        // The message says what to check.
         Failure::CannotStart { message, .. } => {
             Problem::new(Exit::Unavailable, format!("{server} cannot start: {message}"))
-                .hint(cannot_start)
         }
         Failure::EndedEarly { exit, stderr_tail } => {
             let how = exit.map(|exit| format!(" ({exit})")).unwrap_or_default();
             let message = format!("{server} ended before it was ready{how}");
-            let problem = Problem::new(Exit::Unavailable, message).hint(cannot_start);
+            let problem = Problem::new(Exit::Unavailable, message).hint("check `command` and `args`, or run the command by hand");
             problem.last_words(server, stderr_tail)
         }
         Failure::StartTimedOut { after, stderr_tail } => {
@@ -130,8 +140,10 @@ fn of_failure(server: &ServerName, failure: &Failure) -> Problem {
         }
         Failure::Crashed { exit, stderr_tail } => {
             let how = exit.map(|exit| format!(" ({exit})")).unwrap_or_default();
-            let problem =
-                Problem::new(Exit::Unavailable, format!("{server} ended unexpectedly{how}"));
+            let problem = Problem::new(
+                Exit::Unavailable,
+                format!("{server} ended unexpectedly{how}"),
+            );
             problem.last_words(server, stderr_tail)
         }
         other => Problem::new(Exit::Unavailable, format!("{server} {other}")),
@@ -176,7 +188,12 @@ fn of_call(error: &CallError) -> Problem {
             Problem::new(Exit::TimedOut, message)
                 .hint("allow more time with `--timeout SECONDS` or `timeoutMs` of the server")
         }
-        CallError::ServerGone { server, exit, stderr_tail, sent } => {
+        CallError::ServerGone {
+            server,
+            exit,
+            stderr_tail,
+            sent,
+        } => {
             let how = exit.map(|exit| format!(" ({exit})")).unwrap_or_default();
             let message = format!("{server} is gone{how}; {sent}");
             Problem::new(Exit::Unavailable, message).last_words(server, stderr_tail)
@@ -212,16 +229,31 @@ mod tests {
         };
         let problem = of_call(&gone);
         assert_eq!(problem.exit.code(), 3);
-        assert_eq!(problem.message, "files is gone (exit status 9); it may have run");
-        assert_eq!(problem.stderr, Some(("files".to_owned(), "boom".to_owned())));
-        let timed_out =
-            CallError::TimedOut { after: Duration::from_millis(1500), sent: Sent::Unknown };
+        assert_eq!(
+            problem.message,
+            "files is gone (exit status 9); it may have run"
+        );
+        assert_eq!(
+            problem.stderr,
+            Some(("files".to_owned(), "boom".to_owned()))
+        );
+        let timed_out = CallError::TimedOut {
+            after: Duration::from_millis(1500),
+            sent: Sent::Unknown,
+        };
         assert_eq!(of_call(&timed_out).exit.code(), 4);
         assert!(of_call(&timed_out).hint.is_some());
-        let rpc = RpcError { code: -32602, message: "no tool".to_owned(), data: None };
+        let rpc = RpcError {
+            code: -32602,
+            message: "no tool".to_owned(),
+            data: None,
+        };
         assert_eq!(of_call(&CallError::Rpc(rpc)).exit.code(), 1);
         assert_eq!(of_call(&CallError::ShuttingDown).exit.code(), 3);
-        let missing = CallError::NotFound { server: "x".to_owned(), near: None };
+        let missing = CallError::NotFound {
+            server: "x".to_owned(),
+            near: None,
+        };
         assert_eq!(of_call(&missing).exit.code(), 2);
     }
 
@@ -231,23 +263,43 @@ mod tests {
             after: Duration::from_secs(60),
             stderr_tail: "downloading".to_owned(),
         };
-        let problem = of_command(&CommandError::Failed { server: name(), failure: late });
-        assert_eq!((problem.exit.code(), problem.message.as_str()), (4, "files was not ready within 60 s"));
-        let early = Failure::EndedEarly { exit: None, stderr_tail: String::new() };
+        let problem = of_command(&CommandError::Failed {
+            server: name(),
+            failure: late,
+        });
+        assert_eq!(
+            (problem.exit.code(), problem.message.as_str()),
+            (4, "files was not ready within 60 s")
+        );
+        let early = Failure::EndedEarly {
+            exit: None,
+            stderr_tail: String::new(),
+        };
         let problem = of_failure(&name(), &early);
         assert_eq!((problem.exit.code(), problem.stderr), (3, None));
-        assert_eq!(of_command(&CommandError::FleetFull { limit: 1 }).exit.code(), 2);
+        assert_eq!(
+            of_command(&CommandError::FleetFull { limit: 1 })
+                .exit
+                .code(),
+            2
+        );
     }
 
     #[test]
     fn a_closed_pipe_is_no_failure() {
         let problem = Problem::output(&io::ErrorKind::BrokenPipe.into());
         assert_eq!(problem.exit, Exit::Success);
-        assert_eq!(Problem::output(&io::ErrorKind::StorageFull.into()).exit, Exit::Usage);
+        assert_eq!(
+            Problem::output(&io::ErrorKind::StorageFull.into()).exit,
+            Exit::Usage
+        );
     }
 
     #[test]
     fn signals_end_as_shells_expect() {
-        assert_eq!((Exit::Signal(2).code(), Exit::Signal(15).code()), (130, 143));
+        assert_eq!(
+            (Exit::Signal(2).code(), Exit::Signal(15).code()),
+            (130, 143)
+        );
     }
 }

@@ -16,18 +16,28 @@ pub(crate) fn judge(path: &Path) -> Result<Result<Loaded, ConfigErrors>, Problem
     Ok(config::read(&path.display().to_string(), &text, &variable))
 }
 
-/// Reads a file that is to be used, and says on standard error what is wrong with it.
+/// Reads a file that is to be used, and says on standard error what looks wrong with it: with all
+/// of it where `servers` is empty, or else with those servers and the file itself.
 ///
 /// # Errors
 /// Where the file cannot be used.
-pub(crate) fn load(path: &Path) -> Result<FleetConfig, Problem> {
+pub(crate) fn load(path: &Path, servers: &[String]) -> Result<FleetConfig, Problem> {
     match judge(path)? {
         Ok(Loaded { config, warnings }) => {
-            warnings.iter().for_each(|warning| output::warn(&warning.to_string()));
+            for warning in warnings.iter().filter(|warning| concerns(&warning.key, servers)) {
+                output::warn(&warning.to_string());
+            }
             Ok(config)
         }
         Err(errors) => Err(unusable(path, &errors)),
     }
+}
+
+/// Whether a key such as `mcpServers.files.args[1]` is of one of the servers, or of none.
+fn concerns(key: &str, servers: &[String]) -> bool {
+    let section = key.strip_prefix("mcpServers.").or_else(|| key.strip_prefix("servers."));
+    let named = section.and_then(|rest| rest.split('.').next());
+    named.is_none_or(|named| servers.is_empty() || servers.iter().any(|server| server == named))
 }
 
 /// Says all that is wrong with a file.
@@ -54,8 +64,15 @@ pub(crate) fn take(
     path: &Path,
     name: &str,
 ) -> Result<ServerConfig, Problem> {
-    let names: Vec<String> = config.servers.iter().map(|server| server.name.to_string()).collect();
-    let position = config.servers.iter().position(|server| server.name.as_str() == name);
+    let names: Vec<String> = config
+        .servers
+        .iter()
+        .map(|server| server.name.to_string())
+        .collect();
+    let position = config
+        .servers
+        .iter()
+        .position(|server| server.name.as_str() == name);
     let Some(position) = position else {
         let message = format!("no server named {name:?} in {}", path.display());
         let hint = match names.as_slice() {
@@ -77,9 +94,7 @@ pub(crate) fn take(
 
 /// The name that was probably meant.
 pub(crate) fn nearest<'a>(name: &str, names: &'a [String]) -> Option<&'a str> {
-    let similarity = |other: &&String| {
-        strsim::jaro_winkler(name, other)
-    };
+    let similarity = |other: &&String| strsim::jaro_winkler(name, other);
     names
         .iter()
         .filter(|other| similarity(other) >= 0.8)
@@ -93,5 +108,28 @@ fn unreadable(path: &Path, error: &io::Error) -> Problem {
         problem.hint("give the path of a file with `mcpServers`, such as .mcp.json")
     } else {
         problem
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_warnings_of_the_servers_in_use_are_said() {
+        let files = ["files".to_owned()];
+        for key in ["mcpServers.files.timeoutMs", "servers.files", "fleet.maxServers", "", "inputs"] {
+            assert!(concerns(key, &files), "{key}");
+        }
+        assert!(!concerns("mcpServers.files2.env", &files));
+        assert!(concerns("mcpServers.files2.env", &[]));
+    }
+
+    #[test]
+    fn near_names_are_near() {
+        let names = ["filesystem", "git", "memory"].map(str::to_owned);
+        assert_eq!(nearest("filesytem", &names), Some("filesystem"));
+        assert_eq!(nearest("memry", &names), Some("memory"));
+        assert_eq!(nearest("weather", &names), None);
     }
 }

@@ -31,8 +31,13 @@ impl Host {
     /// Where the journal cannot be written.
     pub(crate) fn new(config: FleetConfig, global: &Global) -> Result<Self, Problem> {
         let journal = global.journal.as_deref().map(journal).transpose()?;
-        let options = RuntimeOptions { journal, ..RuntimeOptions::default() };
-        Ok(Self { manager: McpManagerV2::on(Tokio::default(), config, options) })
+        let options = RuntimeOptions {
+            journal,
+            ..RuntimeOptions::default()
+        };
+        Ok(Self {
+            manager: McpManagerV2::on(Tokio::default(), config, options),
+        })
     }
 
     /// Does `work`, then stops all servers, whatever came of it. The first signal ends the work,
@@ -95,8 +100,14 @@ impl Host {
         arguments: Option<RawJson>,
         timeout: Option<Duration>,
     ) -> Result<RawJson, ExecuteError> {
-        let request = Request::Tool { name: tool.to_owned(), arguments };
-        let options = CallOptions { timeout, ..CallOptions::default() };
+        let request = Request::Tool {
+            name: tool.to_owned(),
+            arguments,
+        };
+        let options = CallOptions {
+            timeout,
+            ..CallOptions::default()
+        };
         self.manager.start_call(server, request, options).await
     }
 
@@ -115,7 +126,10 @@ fn announce() {
 
 fn journal(path: &Path) -> Result<Journal, Problem> {
     let file = File::create(path).map_err(|error| {
-        Problem::usage(format!("cannot write the journal {}: {error}", path.display()))
+        Problem::usage(format!(
+            "cannot write the journal {}: {error}",
+            path.display()
+        ))
     })?;
     Ok(Journal::new(file))
 }

@@ -69,14 +69,14 @@ fn run(cli: Cli) -> Result<Exit, Problem> {
     }
 }
 
-fn block_on(
-    work: impl Future<Output = Result<Exit, Problem>>,
-) -> Result<Exit, Problem> {
+fn block_on(work: impl Future<Output = Result<Exit, Problem>>) -> Result<Exit, Problem> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
-        .map_err(|error| Problem::new(Exit::Unavailable, format!("cannot start threads: {error}")))?;
+        .map_err(|error| {
+            Problem::new(Exit::Unavailable, format!("cannot start threads: {error}"))
+        })?;
     let outcome = runtime.block_on(work);
     // A thread that still reads standard input must not hold up the end.
     runtime.shutdown_background();
@@ -99,5 +99,8 @@ fn log(level: LogLevel) {
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(|| anstream::stderr())
         .with_target(false);
-    tracing_subscriber::registry().with(targets).with(lines).init();
+    tracing_subscriber::registry()
+        .with(targets)
+        .with(lines)
+        .init();
 }

@@ -20,31 +20,44 @@ pub(crate) async fn run(
     global: &Global,
     signals: &mut Signals,
 ) -> Result<Exit, Problem> {
-    let mut config = file::load(&args.file)?;
+    let mut config = file::load(&args.file, &[])?;
     let servers = std::mem::take(&mut config.servers);
     let host = Host::new(config, global)?;
     host.run(signals, list(&host, servers, args.json)).await
 }
 
 async fn list(host: &Host, servers: Vec<ServerConfig>, json: bool) -> Result<Exit, Problem> {
-    let mut starts: FuturesUnordered<_> =
-        servers.into_iter().map(|server| host.deploy(server)).collect();
+    let mut starts: FuturesUnordered<_> = servers
+        .into_iter()
+        .map(|server| host.deploy(server))
+        .collect();
     let mut exit = Exit::Success;
     while let Some(outcome) = starts.next().await {
         if let Err(error) = outcome {
             let problem = exit::of_manage(&error);
             problem.report();
-            exit = problem.exit;
+            exit = Exit::Unavailable;
         }
     }
-    let servers = host.servers().await.map_err(|error| exit::of_manage(&error))?;
+    let servers = host
+        .servers()
+        .await
+        .map_err(|error| exit::of_manage(&error))?;
     if json {
         let text = serde_json::to_string_pretty(&servers).map_err(Problem::usage)?;
         output::print_raw(&format!("{text}\n"))?;
         return Ok(exit);
     }
-    let mut table =
-        Table::new(&["SERVER", "KIND", "STATE", "PROTOCOL", ">TOOLS", ">RESOURCES", ">PROMPTS", "PROGRAM"]);
+    let mut table = Table::new(&[
+        "SERVER",
+        "KIND",
+        "STATE",
+        "PROTOCOL",
+        ">TOOLS",
+        ">RESOURCES",
+        ">PROMPTS",
+        "PROGRAM",
+    ]);
     for server in &servers {
         table.row(row(server));
     }
@@ -66,7 +79,9 @@ fn row(server: &ServerInfo) -> [String; 8] {
         server.name.to_string(),
         server.kind.clone(),
         state,
-        server.revision.map_or_else(|| "-".to_owned(), |revision| revision.to_string()),
+        server
+            .revision
+            .map_or_else(|| "-".to_owned(), |revision| revision.to_string()),
         number(server.tools),
         number(server.resources),
         number(server.prompts),

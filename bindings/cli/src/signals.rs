@@ -3,8 +3,8 @@
 use std::{future::pending, io};
 
 use tokio::{
-    signal::unix::{Signal, SignalKind, signal},
     select,
+    signal::unix::{Signal, SignalKind, signal},
 };
 
 use crate::exit::Exit;

@@ -24,13 +24,16 @@ pub(crate) async fn run(
     global: &Global,
     signals: &mut Signals,
 ) -> Result<Exit, Problem> {
-    let mut config = file::load(&args.file)?;
+    let mut config = file::load(&args.file, &args.server)?;
     let mut servers = Vec::new();
     if args.server.is_empty() {
         servers.extend(config.servers.drain(..).filter(|server| server.enabled));
     }
     for name in &args.server {
-        if !servers.iter().any(|server: &ServerConfig| server.name.as_str() == name) {
+        if !servers
+            .iter()
+            .any(|server: &ServerConfig| server.name.as_str() == name)
+        {
             servers.push(file::take(&mut config, &args.file, name)?);
         }
     }
@@ -40,8 +43,10 @@ pub(crate) async fn run(
 }
 
 async fn list(host: &Host, servers: Vec<ServerConfig>, json: bool) -> Result<Exit, Problem> {
-    let mut starts: FuturesOrdered<_> =
-        servers.into_iter().map(|server| start_and_list(host, server)).collect();
+    let mut starts: FuturesOrdered<_> = servers
+        .into_iter()
+        .map(|server| start_and_list(host, server))
+        .collect();
     let mut lists: Vec<(ServerName, Vec<RawJson>)> = Vec::new();
     let mut exit = Exit::Success;
     while let Some((name, outcome)) = starts.next().await {
@@ -50,13 +55,15 @@ async fn list(host: &Host, servers: Vec<ServerConfig>, json: bool) -> Result<Exi
             Err(error) => {
                 let problem = exit::of_manage(&error);
                 problem.report();
-                exit = problem.exit;
+                exit = Exit::Unavailable;
             }
         }
     }
     if json {
-        let lists: BTreeMap<&str, &[RawJson]> =
-            lists.iter().map(|(name, tools)| (name.as_str(), tools.as_slice())).collect();
+        let lists: BTreeMap<&str, &[RawJson]> = lists
+            .iter()
+            .map(|(name, tools)| (name.as_str(), tools.as_slice()))
+            .collect();
         let text = serde_json::to_string(&lists).map_err(Problem::usage)?;
         output::print_raw(&format!("{text}\n"))?;
         return Ok(exit);
@@ -98,7 +105,10 @@ impl Entry {
     fn summary(&self) -> String {
         let lines = self.description.as_deref().unwrap_or_default().lines();
         let first = lines.map(str::trim).find(|line| !line.is_empty());
-        first.or(self.title.as_deref()).unwrap_or_default().to_owned()
+        first
+            .or(self.title.as_deref())
+            .unwrap_or_default()
+            .to_owned()
     }
 }
 
@@ -112,13 +122,23 @@ mod tests {
     use super::*;
 
     fn summary(json: &str) -> String {
-        RawJson::parse(json).unwrap().read::<Entry>().unwrap().summary()
+        RawJson::parse(json)
+            .unwrap()
+            .read::<Entry>()
+            .unwrap()
+            .summary()
     }
 
     #[test]
     fn a_tool_is_summed_up_in_one_line() {
-        assert_eq!(summary(r#"{"name":"a","description":"\n  First.\nSecond."}"#), "First.");
-        assert_eq!(summary(r#"{"name":"a","title":"T","description":" \n"}"#), "T");
+        assert_eq!(
+            summary(r#"{"name":"a","description":"\n  First.\nSecond."}"#),
+            "First."
+        );
+        assert_eq!(
+            summary(r#"{"name":"a","title":"T","description":" \n"}"#),
+            "T"
+        );
         assert_eq!(summary(r#"{"name":"a","inputSchema":{}}"#), "");
     }
 }

@@ -24,7 +24,12 @@ pub(crate) struct Sums;
 /// Serves [`Words`] on standard input and output until the input ends.
 pub(crate) async fn serve_words(delay: Duration) {
     let (input, output) = (tokio::io::stdin(), tokio::io::stdout());
-    serve_streams(Arc::new(Words { delay }), input.compat(), output.compat_write()).await;
+    serve_streams(
+        Arc::new(Words { delay }),
+        input.compat(),
+        output.compat_write(),
+    )
+    .await;
 }
 
 impl InProcessServer for Words {

@@ -25,12 +25,20 @@ impl Tally {
     ) -> Self {
         let failure = match outcome.map(|result| structured(&result)) {
             Ok(Some(answer)) if answer == expected => {
-                return Self { latencies: vec![latency], failed: 0, failure: None };
+                return Self {
+                    latencies: vec![latency],
+                    failed: 0,
+                    failure: None,
+                };
             }
             Ok(answer) => format!("expected {expected}, got {}", answer.unwrap_or_default()),
             Err(error) => error.to_string(),
         };
-        Self { latencies: Vec::new(), failed: 1, failure: Some(failure) }
+        Self {
+            latencies: Vec::new(),
+            failed: 1,
+            failure: Some(failure),
+        }
     }
 
     pub(super) fn add(&mut self, mut other: Self) {
@@ -58,7 +66,10 @@ fn structured(result: &RawJson) -> Option<String> {
     struct Answer {
         structured_content: Box<RawValue>,
     }
-    result.read().ok().map(|answer: Answer| answer.structured_content.get().to_owned())
+    result
+        .read()
+        .ok()
+        .map(|answer: Answer| answer.structured_content.get().to_owned())
 }
 
 #[cfg(test)]
@@ -74,7 +85,9 @@ mod tests {
     fn percentiles_are_by_nearest_rank() {
         let mut tally = Tally::default();
         assert_eq!(tally.percentile(99), None);
-        (1..=200).rev().for_each(|millis| tally.add(answered(millis)));
+        (1..=200)
+            .rev()
+            .for_each(|millis| tally.add(answered(millis)));
         assert_eq!(tally.percentile(50), Some(Duration::from_millis(100)));
         assert_eq!(tally.percentile(99), Some(Duration::from_millis(198)));
         assert_eq!((tally.calls(), tally.failed), (200, 0));
@@ -84,8 +97,18 @@ mod tests {
     fn the_answer_to_another_question_is_a_failure() {
         let result = RawJson::parse(r#"{"structuredContent":{"n":2}}"#).unwrap();
         let mut tally = Tally::of(Duration::ZERO, Ok(result), r#"{"n":1}"#);
-        tally.add(Tally::of(Duration::ZERO, Err(ExecuteError::RuntimeGone), ""));
-        assert_eq!((tally.calls(), tally.failed, tally.percentile(50)), (2, 2, None));
-        assert_eq!(tally.failure.as_deref(), Some("expected {\"n\":1}, got {\"n\":2}"));
+        tally.add(Tally::of(
+            Duration::ZERO,
+            Err(ExecuteError::RuntimeGone),
+            "",
+        ));
+        assert_eq!(
+            (tally.calls(), tally.failed, tally.percentile(50)),
+            (2, 2, None)
+        );
+        assert_eq!(
+            tally.failure.as_deref(),
+            Some("expected {\"n\":1}, got {\"n\":2}")
+        );
     }
 }

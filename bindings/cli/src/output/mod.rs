@@ -16,7 +16,6 @@ pub(crate) mod style {
     pub(crate) const HINT: Style = AnsiColor::Cyan.on_default().bold();
     pub(crate) const GOOD: Style = AnsiColor::Green.on_default();
     pub(crate) const STRONG: Style = Style::new().bold();
-    pub(crate) const FAINT: Style = Style::new().dimmed();
 }
 
 /// Writes data, and flushes it.
@@ -58,7 +57,13 @@ pub(crate) fn is_terminal() -> bool {
 /// The text without control characters, which a server could play tricks on a terminal with.
 /// Line feeds and tabs stay.
 pub(crate) fn plain(text: &str) -> String {
-    let tame = |c: char| if c.is_control() && c != '\n' && c != '\t' { '\u{fffd}' } else { c };
+    let tame = |c: char| {
+        if c.is_control() && c != '\n' && c != '\t' {
+            '\u{fffd}'
+        } else {
+            c
+        }
+    };
     text.replace("\r\n", "\n").chars().map(tame).collect()
 }
 
@@ -85,7 +90,11 @@ pub(crate) fn span(span: Duration) -> String {
 
 /// `1 tool`, `2 tools`.
 pub(crate) fn count(number: usize, noun: &str) -> String {
-    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
+    if number == 1 {
+        format!("1 {noun}")
+    } else {
+        format!("{number} {noun}s")
+    }
 }
 
 #[cfg(test)]
@@ -94,7 +103,10 @@ mod tests {
 
     #[test]
     fn control_characters_do_not_reach_a_terminal() {
-        assert_eq!(plain("a\u{1b}[2Jb\r\nc\td\u{9b}"), "a\u{fffd}[2Jb\nc\td\u{fffd}");
+        assert_eq!(
+            plain("a\u{1b}[2Jb\r\nc\td\u{9b}"),
+            "a\u{fffd}[2Jb\nc\td\u{fffd}"
+        );
     }
 
     #[test]

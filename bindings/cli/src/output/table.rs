@@ -28,9 +28,15 @@ impl Table {
     pub(crate) fn new(titles: &[&'static str]) -> Self {
         let column = |title: &&'static str| match title.strip_prefix('>') {
             Some(title) => Column { title, right: true },
-            None => Column { title, right: false },
+            None => Column {
+                title,
+                right: false,
+            },
         };
-        Self { columns: titles.iter().map(column).collect(), rows: Vec::new() }
+        Self {
+            columns: titles.iter().map(column).collect(),
+            rows: Vec::new(),
+        }
     }
 
     /// Adds a row. Cells become one line each.
@@ -53,8 +59,11 @@ impl Table {
     }
 
     fn widths(&self, available: Option<usize>) -> Vec<usize> {
-        let mut widths: Vec<usize> =
-            self.columns.iter().map(|column| column.title.width()).collect();
+        let mut widths: Vec<usize> = self
+            .columns
+            .iter()
+            .map(|column| column.title.width())
+            .collect();
         for row in &self.rows {
             for (width, cell) in widths.iter_mut().zip(row) {
                 *width = (*width).max(cell.width());
@@ -117,7 +126,11 @@ mod tests {
 
     fn rendered(width: Option<usize>) -> String {
         let mut table = Table::new(&["NAME", ">CALLS", "DESCRIPTION"]);
-        table.row(["files".into(), "1".into(), "reads\nfiles of the whole world".into()]);
+        table.row([
+            "files".into(),
+            "1".into(),
+            "reads\nfiles of the whole world".into(),
+        ]);
         table.row(["天気".into(), "12345".into(), String::new()]);
         anstream::adapter::strip_str(&table.render(width)).to_string()
     }
