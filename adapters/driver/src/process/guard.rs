@@ -50,9 +50,12 @@ impl Guard {
         self.groups.insert(group);
         match &mut self.shell {
             Shell::NotStarted => self.start(),
-            Shell::Running(_, input) => {
-                if let Err(error) = tell(input, "add", group) {
-                    tracing::warn!(%error, "the orphan guard is gone; starting another");
+            Shell::Running(child, input) => {
+                // The write alone does not tell: a child that is just being started may hold the
+                // other end until its exec.
+                let ended = !matches!(child.try_wait(), Ok(None));
+                if ended || tell(input, "add", group).is_err() {
+                    tracing::warn!("the orphan guard is gone; starting another");
                     self.end();
                     self.start();
                 }
