@@ -1,19 +1,45 @@
 //! The one asynchronous loop of mcp-fleet, generic over [`AsyncRuntime`].
 //!
-//! No type of any runtime is in a public signature here: streams are those of `futures`, and a
-//! shim such as `mcp-fleet-tokio` supplies tasks, sleep and processes.
+//! [`RuntimeActor`] owns the pure machine of `mcp-fleet-core` and the [`Links`] that make its
+//! effects real; [`McpRuntime`] is the handle that callers share; [`McpManagerV2`] adds the
+//! configuration. No type of any async runtime is in a public signature here: streams are those of
+//! `futures`, and a shim such as `mcp-fleet-tokio` supplies tasks, sleep and processes.
+//!
+//! Child processes are started by one thread that lives as long as the fleet, each in a process
+//! group of its own; groups are signalled as a whole, and a small guard process kills what is left
+//! of them if the host is killed. Unix only.
 
+mod actor;
+mod call;
+mod discovery;
+mod error;
+mod events;
+mod handle;
 mod in_process;
+mod journal;
 mod links;
+mod manager;
+mod message;
 mod process;
 mod registry;
+mod result;
 mod runtime;
+mod waiters;
 
 pub use crate::{
+    actor::RuntimeActor,
+    call::{PendingCall, Progress, ProgressStream},
+    discovery::{discover, read_config},
+    error::{ExecuteError, ManageError, StartError},
+    events::{Events, Update},
+    handle::{McpRuntime, RuntimeOptions},
     in_process::{
         InProcessServer, Tool, ToolAnnotations, ToolCall, ToolOutput, serve, serve_streams,
     },
+    journal::Journal,
     links::{Links, SIGNALS_MAX},
+    manager::McpManagerV2,
     registry::Registry,
+    result::ToolResult,
     runtime::{AsyncRuntime, Child, Process},
 };

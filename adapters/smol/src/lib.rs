@@ -1,5 +1,27 @@
 //! mcp-fleet on smol.
+//!
+//! ```no_run
+//! use mcp_fleet_smol::McpManagerV2;
+//! use serde_json::json;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> { smol::block_on(async {
+//! let manager = McpManagerV2::default();
+//! manager.initialize().await?;
+//! let result = manager.execute_tool("docker", "list_containers", json!({"all": true})).await?;
+//! println!("{}", result.text());
+//! let metrics = manager.get_metrics(None).await?;
+//! println!("Active servers: {}", metrics.active_servers);
+//! manager.shutdown().await?;
+//! # Ok(())
+//! # }) }
+//! ```
 
 mod runtime;
 
+pub use mcp_fleet_core;
+pub use mcp_fleet_driver;
+
 pub use crate::runtime::{Smol, SmolChild};
+
+/// The manager on smol's global executor, which needs nothing to be started.
+pub type McpManagerV2 = mcp_fleet_driver::McpManagerV2<Smol>;

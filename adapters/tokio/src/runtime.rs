@@ -35,6 +35,16 @@ impl From<Handle> for Tokio {
     }
 }
 
+impl Default for Tokio {
+    /// The runtime of the calling task.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    fn default() -> Self {
+        Self::from(Handle::current())
+    }
+}
+
 impl AsyncRuntime for Tokio {
     type Stdin = Compat<ChildStdin>;
     type Stdout = Compat<ChildStdout>;

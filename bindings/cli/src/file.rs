@@ -24,7 +24,10 @@ pub(crate) fn judge(path: &Path) -> Result<Result<Loaded, ConfigErrors>, Problem
 pub(crate) fn load(path: &Path, servers: &[String]) -> Result<FleetConfig, Problem> {
     match judge(path)? {
         Ok(Loaded { config, warnings }) => {
-            for warning in warnings.iter().filter(|warning| concerns(&warning.key, servers)) {
+            for warning in warnings
+                .iter()
+                .filter(|warning| concerns(&warning.key, servers))
+            {
                 output::warn(&warning.to_string());
             }
             Ok(config)
@@ -35,7 +38,9 @@ pub(crate) fn load(path: &Path, servers: &[String]) -> Result<FleetConfig, Probl
 
 /// Whether a key such as `mcpServers.files.args[1]` is of one of the servers, or of none.
 fn concerns(key: &str, servers: &[String]) -> bool {
-    let section = key.strip_prefix("mcpServers.").or_else(|| key.strip_prefix("servers."));
+    let section = key
+        .strip_prefix("mcpServers.")
+        .or_else(|| key.strip_prefix("servers."));
     let named = section.and_then(|rest| rest.split('.').next());
     named.is_none_or(|named| servers.is_empty() || servers.iter().any(|server| server == named))
 }
@@ -118,7 +123,13 @@ mod tests {
     #[test]
     fn only_the_warnings_of_the_servers_in_use_are_said() {
         let files = ["files".to_owned()];
-        for key in ["mcpServers.files.timeoutMs", "servers.files", "fleet.maxServers", "", "inputs"] {
+        for key in [
+            "mcpServers.files.timeoutMs",
+            "servers.files",
+            "fleet.maxServers",
+            "",
+            "inputs",
+        ] {
             assert!(concerns(key, &files), "{key}");
         }
         assert!(!concerns("mcpServers.files2.env", &files));

@@ -97,7 +97,7 @@ fn log(level: LogLevel) {
         .with_default(level.min(LevelFilter::WARN))
         .with_target("mcp_fleet", level);
     let lines = tracing_subscriber::fmt::layer()
-        .with_writer(|| anstream::stderr())
+        .with_writer(anstream::stderr)
         .with_target(false);
     tracing_subscriber::registry()
         .with(targets)

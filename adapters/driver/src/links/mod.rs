@@ -11,6 +11,7 @@ use async_channel::{Receiver, Sender};
 use bytes::Bytes;
 use mcp_fleet_core::{Effect, LinkId, ServerName, Signal, config::Kind};
 
+pub(crate) use self::pump::give_way;
 use crate::{
     process::{Launch, Spawner},
     registry::Registry,

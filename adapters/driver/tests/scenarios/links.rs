@@ -92,18 +92,22 @@ pub async fn a_child_that_closes_its_input_fails_the_write_and_lives_on<R: Async
     let link = bench.open_shell("exec 0<&-; echo closed; sleep 1000");
     let mut log = Log::default();
     bench.line(&mut log, 1).await;
-    bench.send(link, &b"late\n"[..]);
-    bench.send(link, &b"later\n"[..]);
     let failed = |signal: &Signal| match signal {
-        Signal::WriteFailed { message, .. } => Some(message.clone()),
+        Signal::WriteFailed { message, .. } => Some(Some(message.clone())),
+        Signal::Wrote { .. } => Some(None),
         _ => None,
     };
-    let message = bench.until(&mut log, failed).await;
+    // A process that another test is just starting may hold the pipe until its exec.
+    let message = loop {
+        bench.send(link, &b"late\n"[..]);
+        if let Some(message) = bench.until(&mut log, failed).await {
+            break message;
+        }
+    };
     assert!(message.contains("pipe"), "{message}");
     assert!(is_alive(log.pid()));
     bench.links.perform(Effect::Kill { link });
     bench.until_closed(&mut log).await;
-    assert_eq!(log.written(), 0);
 }
 
 pub async fn a_flood_on_stderr_is_drained_and_leaves_stdout_alone<R: AsyncRuntime>(runtime: R) {

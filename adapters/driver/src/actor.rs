@@ -1,0 +1,384 @@
+//! The task that owns the machine.
+
+use std::{
+    collections::HashSet,
+    fmt,
+    future::poll_fn,
+    pin::Pin,
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
+
+use async_channel::Receiver;
+use futures::{FutureExt, Stream, future::BoxFuture};
+use mcp_fleet_core::{
+    CallId, CommandId, Effect, Event, Fleet, Input, McpCommand, ServerName, Signal, Time,
+    config::FleetConfig, journal::Entry,
+};
+
+use crate::{
+    call::Progress,
+    events::Subscriber,
+    journal::Journal,
+    links::{Links, give_way},
+    message::{Brought, Control, Execute, Message},
+    runtime::AsyncRuntime,
+    waiters::{CommandWaiter, Waiters},
+};
+
+/// Inputs that one wake-up serves before other tasks get their turn.
+const INPUTS_PER_WAKE: u32 = 256;
+/// Messages in a row before signals get their turn.
+const MESSAGES_IN_A_ROW: u32 = 32;
+/// The actor's own shutdown; handles count from 1.
+const OWN_SHUTDOWN: CommandId = CommandId(0);
+
+/// Owns a [`Fleet`] and everything it acts on; the only one to touch it.
+///
+/// It never waits for a server: each input is one [turn](Fleet), and whatever takes time is a task
+/// of a link. When the last handle is dropped without a shutdown, it shuts the fleet down itself.
+pub struct RuntimeActor<R: AsyncRuntime> {
+    runtime: R,
+    epoch: Instant,
+    fleet: Fleet,
+    links: Links<R>,
+    inbox: Pin<Box<Receiver<Message>>>,
+    control: Pin<Box<Receiver<Control>>>,
+    signals: Pin<Box<Receiver<Signal>>>,
+    waiters: Waiters,
+    subscribers: Vec<Subscriber>,
+    journal: Option<Journal>,
+    alarm: Option<Alarm>,
+    /// Calls cancelled before they were found in the inbox.
+    cancelled_early: HashSet<CallId>,
+    messages_in_a_row: u32,
+    /// All handles are gone, and the actor acts on its own.
+    deserted: bool,
+}
+
+/// A sleep until the machine wants to act, or a little before that.
+struct Alarm {
+    at: Time,
+    sleep: BoxFuture<'static, ()>,
+}
+
+/// Why the actor woke up.
+enum Wake {
+    Control(Control),
+    Message(Message),
+    Deserted,
+    Signal(Signal),
+    Alarm,
+}
+
+impl<R: AsyncRuntime> RuntimeActor<R> {
+    pub(crate) fn new(
+        runtime: R,
+        config: FleetConfig,
+        seed: u64,
+        mut journal: Option<Journal>,
+        inbox: Receiver<Message>,
+        control: Receiver<Control>,
+    ) -> Self {
+        let (links, signals) = Links::new(runtime.clone());
+        if let Some(Err(error)) = journal
+            .as_mut()
+            .map(|journal| journal.begin(config.clone(), seed))
+        {
+            give_up_journal(&mut journal, &error);
+        }
+        Self {
+            epoch: runtime.now(),
+            runtime,
+            fleet: Fleet::new(config, seed),
+            links,
+            inbox: Box::pin(inbox),
+            control: Box::pin(control),
+            signals: Box::pin(signals),
+            waiters: Waiters::default(),
+            subscribers: Vec::new(),
+            journal,
+            alarm: None,
+            cancelled_early: HashSet::new(),
+            messages_in_a_row: 0,
+            deserted: false,
+        }
+    }
+
+    /// Runs until the fleet has shut down and every process is gone.
+    pub async fn run(mut self) {
+        let mut inputs = 0;
+        while !self.fleet.is_shut_down() {
+            let wake = poll_fn(|context| self.poll_wake(context)).await;
+            self.handle(wake);
+            inputs += 1;
+            if inputs == INPUTS_PER_WAKE {
+                inputs = 0;
+                self.check_deadline();
+                give_way().await;
+            }
+        }
+        self.flush_journal();
+    }
+
+    fn poll_wake(&mut self, context: &mut Context<'_>) -> Poll<Wake> {
+        if let Poll::Ready(Some(control)) = self.control.as_mut().poll_next(context) {
+            return Poll::Ready(Wake::Control(control));
+        }
+        let signals_first = self.messages_in_a_row >= MESSAGES_IN_A_ROW;
+        if signals_first && let Poll::Ready(signal) = self.poll_signal(context) {
+            return Poll::Ready(signal);
+        }
+        if !self.deserted {
+            match self.inbox.as_mut().poll_next(context) {
+                Poll::Ready(Some(message)) => {
+                    self.messages_in_a_row = self.messages_in_a_row.saturating_add(1);
+                    return Poll::Ready(Wake::Message(message));
+                }
+                Poll::Ready(None) => return Poll::Ready(Wake::Deserted),
+                // Every call that was cancelled so far was found by now.
+                Poll::Pending => self.cancelled_early.clear(),
+            }
+        }
+        if !signals_first && let Poll::Ready(signal) = self.poll_signal(context) {
+            return Poll::Ready(signal);
+        }
+        if let Some(alarm) = &mut self.alarm
+            && alarm.sleep.poll_unpin(context).is_ready()
+        {
+            return Poll::Ready(Wake::Alarm);
+        }
+        self.flush_journal();
+        Poll::Pending
+    }
+
+    fn poll_signal(&mut self, context: &mut Context<'_>) -> Poll<Wake> {
+        match self.signals.as_mut().poll_next(context) {
+            Poll::Ready(Some(signal)) => {
+                self.messages_in_a_row = 0;
+                Poll::Ready(Wake::Signal(signal))
+            }
+            // The links hold the other end, so it is never closed.
+            Poll::Ready(None) | Poll::Pending => Poll::Pending,
+        }
+    }
+
+    fn handle(&mut self, wake: Wake) {
+        match wake {
+            Wake::Control(Control::Cancel { call, reason }) => {
+                if self.waiters.has_call(call) {
+                    self.turn(Some(McpCommand::Cancel { call, reason }.into()), None);
+                } else {
+                    self.cancelled_early.insert(call);
+                }
+            }
+            Wake::Control(Control::Subscribe(subscriber)) => self.subscribers.push(subscriber),
+            Wake::Message(Message::Execute(execute)) => self.execute(*execute),
+            Wake::Message(Message::Command {
+                id,
+                command,
+                waiter,
+                brought,
+            }) => {
+                let undeploys = if let McpCommand::Undeploy { server, .. } = &command {
+                    Some(server.clone())
+                } else {
+                    None
+                };
+                let waiter = CommandWaiter {
+                    outcome: waiter,
+                    undeploys,
+                };
+                self.waiters.await_command(id, waiter);
+                self.turn(Some(command.into()), brought);
+            }
+            Wake::Deserted => {
+                self.deserted = true;
+                let shutdown = McpCommand::Shutdown {
+                    id: OWN_SHUTDOWN,
+                    grace: None,
+                };
+                self.turn(Some(shutdown.into()), None);
+            }
+            Wake::Signal(signal) => self.turn(Some(signal.into()), None),
+            Wake::Alarm => {
+                self.alarm = None;
+                self.turn(None, None);
+            }
+        }
+    }
+
+    fn execute(&mut self, execute: Execute) {
+        let Execute {
+            call,
+            server,
+            request,
+            options,
+            waiter,
+        } = execute;
+        let cancelled = self.cancelled_early.remove(&call);
+        if waiter.outcome.is_canceled() {
+            return;
+        }
+        self.waiters.await_call(call, waiter);
+        self.turn(
+            Some(
+                McpCommand::Execute {
+                    call,
+                    server,
+                    request,
+                    options,
+                }
+                .into(),
+            ),
+            None,
+        );
+        if cancelled && self.waiters.has_call(call) {
+            self.turn(Some(McpCommand::Cancel { call, reason: None }.into()), None);
+        }
+    }
+
+    /// Under a flood of inputs the alarm is not polled.
+    fn check_deadline(&mut self) {
+        if self
+            .fleet
+            .poll_timeout()
+            .is_some_and(|deadline| deadline.at <= self.now())
+        {
+            self.turn(None, None);
+        }
+    }
+
+    /// The one place that touches the machine: one input, or a deadline that passed, and then
+    /// everything that comes of it.
+    fn turn(&mut self, input: Option<Input>, mut brought: Option<Brought>) {
+        let at = self.now();
+        let told = if self.journal.is_some() {
+            input.clone()
+        } else {
+            None
+        };
+        match input {
+            Some(input) => self.fleet.handle_input(at, input),
+            None => self.fleet.handle_timeout(at),
+        }
+        let mut effects = Vec::new();
+        while let Some(effect) = self.fleet.poll_effect() {
+            if self.journal.is_some() {
+                effects.push(effect.clone());
+            }
+            if let Effect::Open { server, .. } = &effect
+                && let Some(brought) = brought.take()
+            {
+                self.register(server.clone(), brought);
+            }
+            self.links.perform(effect);
+        }
+        if let Some(journal) = &mut self.journal
+            && let Err(error) = journal.write(&Entry {
+                at,
+                input: told,
+                effects,
+            })
+        {
+            give_up_journal(&mut self.journal, &error);
+        }
+        while let Some(event) = self.fleet.poll_event() {
+            self.tell(event);
+        }
+        self.arm();
+    }
+
+    fn register(&mut self, server: ServerName, brought: Brought) {
+        let registry = self.links.registry_mut();
+        match brought {
+            Brought::Server(value) => registry.register(server, value),
+            Brought::Streams(streams) => registry.attach(server, streams.reader, streams.writer),
+        }
+    }
+
+    fn tell(&mut self, event: Event) {
+        match event {
+            Event::CallEnded { call, outcome } => self.waiters.end_call(call, outcome),
+            Event::CommandEnded { id, outcome } => {
+                if let Some(gone) = self.waiters.end_command(id, outcome) {
+                    self.links.registry_mut().forget(&gone);
+                }
+            }
+            Event::CallProgress {
+                call,
+                progress,
+                total,
+                message,
+            } => {
+                self.waiters.report_progress(
+                    call,
+                    Progress {
+                        progress,
+                        total,
+                        message,
+                    },
+                );
+            }
+            event @ (Event::ServerChanged { .. }
+            | Event::CatalogChanged { .. }
+            | Event::InputRequested { .. }
+            | Event::InputWithdrawn { .. }
+            | Event::Notified { .. }
+            | Event::Violation { .. }
+            | _) => self
+                .subscribers
+                .retain(|subscriber| subscriber.tell(&event)),
+        }
+    }
+
+    /// Sets the alarm to the machine's deadline. One that is set earlier stays: waking up early is
+    /// harmless, and deadlines move back with every answer.
+    fn arm(&mut self) {
+        let Some(deadline) = self.fleet.poll_timeout() else {
+            return;
+        };
+        if self
+            .alarm
+            .as_ref()
+            .is_some_and(|alarm| alarm.at <= deadline.at)
+        {
+            return;
+        }
+        let Some(at) = self
+            .epoch
+            .checked_add(Duration::from_nanos(deadline.at.as_nanos()))
+        else {
+            return;
+        };
+        let sleep = self.runtime.sleep_until(at).boxed();
+        self.alarm = Some(Alarm {
+            at: deadline.at,
+            sleep,
+        });
+    }
+
+    fn now(&self) -> Time {
+        Time::ZERO.after(self.runtime.now().saturating_duration_since(self.epoch))
+    }
+
+    fn flush_journal(&mut self) {
+        if let Some(Err(error)) = self.journal.as_mut().map(Journal::flush) {
+            give_up_journal(&mut self.journal, &error);
+        }
+    }
+}
+
+impl<R: AsyncRuntime> fmt::Debug for RuntimeActor<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RuntimeActor")
+            .field("fleet", &self.fleet)
+            .field("links", &self.links)
+            .finish_non_exhaustive()
+    }
+}
+
+fn give_up_journal(journal: &mut Option<Journal>, error: &std::io::Error) {
+    tracing::error!(%error, "the journal cannot be written; it ends here");
+    *journal = None;
+}
