@@ -42,8 +42,8 @@ pub struct RuntimeActor<R: AsyncRuntime> {
     epoch: Instant,
     fleet: Fleet,
     links: Links<R>,
-    inbox: Pin<Box<Receiver<Message>>>,
-    control: Pin<Box<Receiver<Control>>>,
+    inbox: Lane<Message>,
+    control: Lane<Control>,
     signals: Pin<Box<Receiver<Signal>>>,
     waiters: Waiters,
     subscribers: Vec<Subscriber>,
@@ -54,6 +54,17 @@ pub struct RuntimeActor<R: AsyncRuntime> {
     messages_in_a_row: u32,
     /// All handles are gone, and the actor acts on its own.
     deserted: bool,
+}
+
+/// The receiving end of a channel that is emptied when it is dropped: a message that stays in it
+/// would be kept by the handles, and so would everybody who waits for its outcome.
+struct Lane<T>(Pin<Box<Receiver<T>>>);
+
+impl<T> Drop for Lane<T> {
+    fn drop(&mut self) {
+        self.0.close();
+        while self.0.try_recv().is_ok() {}
+    }
 }
 
 /// A sleep until the machine wants to act, or a little before that.
@@ -92,8 +103,8 @@ impl<R: AsyncRuntime> RuntimeActor<R> {
             runtime,
             fleet: Fleet::new(config, seed),
             links,
-            inbox: Box::pin(inbox),
-            control: Box::pin(control),
+            inbox: Lane(Box::pin(inbox)),
+            control: Lane(Box::pin(control)),
             signals: Box::pin(signals),
             waiters: Waiters::default(),
             subscribers: Vec::new(),
@@ -122,7 +133,7 @@ impl<R: AsyncRuntime> RuntimeActor<R> {
     }
 
     fn poll_wake(&mut self, context: &mut Context<'_>) -> Poll<Wake> {
-        if let Poll::Ready(Some(control)) = self.control.as_mut().poll_next(context) {
+        if let Poll::Ready(Some(control)) = self.control.0.as_mut().poll_next(context) {
             return Poll::Ready(Wake::Control(control));
         }
         let signals_first = self.messages_in_a_row >= MESSAGES_IN_A_ROW;
@@ -130,7 +141,7 @@ impl<R: AsyncRuntime> RuntimeActor<R> {
             return Poll::Ready(signal);
         }
         if !self.deserted {
-            match self.inbox.as_mut().poll_next(context) {
+            match self.inbox.0.as_mut().poll_next(context) {
                 Poll::Ready(Some(message)) => {
                     self.messages_in_a_row = self.messages_in_a_row.saturating_add(1);
                     return Poll::Ready(Wake::Message(message));

@@ -1,10 +1,20 @@
 //! Links under test, driven by effects and read by signals.
 
-use std::{collections::BTreeMap, future::Future, pin::pin, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    io,
+    pin::{Pin, pin},
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use async_channel::Receiver;
 use bytes::Bytes;
-use futures::future::{Either, select};
+use futures::{
+    AsyncWrite,
+    future::{Either, select},
+};
 use mcp_fleet_core::{
     Effect, Exit, LinkId, ServerId, ServerName, Signal,
     config::{Kind, Stdio},
@@ -113,11 +123,7 @@ impl<R: AsyncRuntime> Bench<R> {
     }
 
     pub async fn patiently<T>(&self, what: &str, future: impl Future<Output = T>) -> T {
-        let deadline = self.runtime.now() + PATIENCE;
-        match select(pin!(future), pin!(self.runtime.sleep_until(deadline))).await {
-            Either::Left((value, _)) => value,
-            Either::Right(_) => panic!("no {what} within {PATIENCE:?}"),
-        }
+        patiently(&self.runtime, what, future).await
     }
 
     /// Waits until `process` is no more, or a zombie that its adopter has not reaped.
@@ -129,6 +135,18 @@ impl<R: AsyncRuntime> Bench<R> {
             }
         };
         self.patiently("death of a process", dead).await;
+    }
+}
+
+pub async fn patiently<R: AsyncRuntime, T>(
+    runtime: &R,
+    what: &str,
+    future: impl Future<Output = T>,
+) -> T {
+    let deadline = runtime.now() + PATIENCE;
+    match select(pin!(future), pin!(runtime.sleep_until(deadline))).await {
+        Either::Left((value, _)) => value,
+        Either::Right(_) => panic!("no {what} within {PATIENCE:?}"),
     }
 }
 
@@ -198,5 +216,30 @@ impl Log {
             _ => None,
         });
         opened.expect("no process was opened")
+    }
+}
+
+/// Hands everything that is written to a channel.
+pub struct Sink(pub async_channel::Sender<Bytes>);
+
+impl AsyncWrite for Sink {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.0
+            .try_send(Bytes::copy_from_slice(bytes))
+            .map_err(io::Error::other)?;
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.0.close();
+        Poll::Ready(Ok(()))
     }
 }

@@ -1,20 +1,16 @@
 //! What links do with real processes, on whatever runtime.
 
-use std::{
-    io,
-    pin::Pin,
-    task::{Context, Poll},
-};
+use std::io;
 
 use bytes::Bytes;
-use futures::{AsyncWrite, StreamExt, TryStreamExt};
+use futures::{StreamExt, TryStreamExt};
 use mcp_fleet_core::{
     Effect, Exit, ServerName, Signal,
     config::{Http, Kind, Stdio},
 };
 use mcp_fleet_driver::AsyncRuntime;
 
-use crate::bench::{Bench, Log, is_alive, shell};
+use crate::bench::{Bench, Log, Sink, is_alive, shell};
 
 pub async fn every_byte_is_echoed_in_order_and_accounted_for<R: AsyncRuntime>(runtime: R) {
     let mut bench = Bench::new(runtime);
@@ -388,31 +384,6 @@ pub async fn a_rung_of_the_ladder_cuts_a_pair_of_streams<R: AsyncRuntime>(runtim
     bench.links.perform(Effect::Terminate { link });
     bench.until_closed(&mut log).await;
     assert!(written.is_closed());
-}
-
-/// Hands everything that is written to a channel.
-struct Sink(async_channel::Sender<Bytes>);
-
-impl AsyncWrite for Sink {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        self.0
-            .try_send(Bytes::copy_from_slice(bytes))
-            .map_err(io::Error::other)?;
-        Poll::Ready(Ok(bytes.len()))
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.0.close();
-        Poll::Ready(Ok(()))
-    }
 }
 
 /// The part of the host that is killed: opens a tree, says its processes, and waits for ever.

@@ -1,0 +1,57 @@
+//! The scenarios of managers, on tokio.
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    dead_code,
+    reason = "two programs share the scenarios"
+)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::wildcard_enum_match_arm,
+    reason = "a test fails by panicking, and names what it waits for"
+)]
+
+#[path = "../../driver/tests/scenarios/bench.rs"]
+mod bench;
+#[path = "../../driver/tests/scenarios/manager.rs"]
+mod manager;
+#[path = "../../driver/tests/scenarios/servers.rs"]
+mod servers;
+
+use mcp_fleet_tokio::Tokio;
+
+fn run<F: Future<Output = ()>>(scenario: impl FnOnce(Tokio) -> F) {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let runtime = Tokio::current().unwrap();
+        bench::patiently(&runtime, "end of the scenario", scenario(runtime.clone())).await;
+    });
+}
+
+macro_rules! scenarios {
+    ($($name:ident)*) => { $(#[test] fn $name() { run(manager::$name); })* };
+}
+
+scenarios! {
+    a_process_is_deployed_called_measured_and_gone
+    a_thousand_callers_get_their_own_answers
+    a_hanging_call_holds_up_nobody_else
+    a_dropped_future_cancels_its_call
+    a_call_cancelled_at_once_still_has_one_outcome
+    a_call_that_finds_the_inbox_full_waits_or_is_never_sent
+    progress_comes_before_the_result
+    a_crash_ends_the_calls_in_flight
+    events_tell_the_life_of_a_server_and_end_with_the_fleet
+    dropping_the_last_handle_ends_every_process
+    one_bad_server_does_not_fail_the_others
+    a_used_up_pair_of_streams_cannot_be_restarted
+    a_journal_replays_to_the_same_effects
+    every_future_can_move_between_threads
+}
