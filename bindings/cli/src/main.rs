@@ -64,7 +64,8 @@ fn run(cli: Cli) -> Result<Exit, Problem> {
             block_on(async { tools::run(&args, &global, &mut Signals::listen()?).await })
         }
         Command::Call(args) => {
-            block_on(async { call::run(&args, &global, &mut Signals::listen()?).await })
+            let prepared = call::prepare(&args)?;
+            block_on(async { call::run(prepared, &args, &global, &mut Signals::listen()?).await })
         }
     }
 }
