@@ -16,9 +16,9 @@ const STYLES: styling::Styles = styling::Styles::styled()
 
 const AFTER_HELP: &str = "\
 Examples:
-  mcp-fleet                                     Show what a fleet does, with three servers of its own
-  mcp-fleet check .mcp.json                     Validate a file, start nothing
-  mcp-fleet tools .mcp.json                     List the tools of all servers
+  mcp-fleet                     Show what a fleet does, with three servers of its own
+  mcp-fleet check .mcp.json     Validate a file, start nothing
+  mcp-fleet tools .mcp.json     List the tools of all servers
   mcp-fleet call .mcp.json files read_text_file '{\"path\": \"notes.txt\"}'
 
 Exit codes:

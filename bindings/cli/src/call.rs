@@ -2,7 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use mcp_fleet_core::{CallError, CommandError, Failure, RawJson, config::ServerConfig};
+use mcp_fleet_core::{
+    CallError, CommandError, Failure, RawJson,
+    config::{FleetConfig, ServerConfig},
+};
 use mcp_fleet_driver::{ExecuteError, ManageError};
 
 use crate::{
@@ -16,15 +19,42 @@ use crate::{
     signals::Signals,
 };
 
+/// What is known of a call before anything is started.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    config: FleetConfig,
+    server: ServerConfig,
+    arguments: Option<RawJson>,
+}
+
+/// Reads the file and the arguments. May wait for standard input, so that it is done before
+/// signals are listened to.
+///
+/// # Errors
+/// What is wrong with either.
+pub(crate) fn prepare(args: &CallArgs) -> Result<Prepared, Problem> {
+    let mut config = file::load(&args.file, std::slice::from_ref(&args.server))?;
+    let server = file::take(&mut config, &args.file, &args.server)?;
+    config.servers.clear();
+    let arguments = args.arguments.as_deref().map(arguments::read).transpose()?;
+    Ok(Prepared {
+        config,
+        server,
+        arguments,
+    })
+}
+
 pub(crate) async fn run(
+    prepared: Prepared,
     args: &CallArgs,
     global: &Global,
     signals: &mut Signals,
 ) -> Result<Exit, Problem> {
-    let mut config = file::load(&args.file, std::slice::from_ref(&args.server))?;
-    let server = file::take(&mut config, &args.file, &args.server)?;
-    let arguments = args.arguments.as_deref().map(arguments::read).transpose()?;
-    config.servers.clear();
+    let Prepared {
+        config,
+        server,
+        arguments,
+    } = prepared;
     let host = Host::new(config, global)?;
     host.run(signals, call(&host, server, args, arguments))
         .await

@@ -63,6 +63,6 @@ fn reached_by(server: &ServerConfig) -> String {
             let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
             authority.rsplit('@').next().unwrap_or_default().to_owned()
         }
-        other => other.as_str().to_owned(),
+        Kind::InProcess | Kind::Attached | _ => server.kind.as_str().to_owned(),
     }
 }

@@ -24,6 +24,10 @@ impl ToolResult {
     /// # Errors
     /// Where it is no result of a tool.
     pub(crate) fn read(result: &RawJson) -> Result<Self, serde_json::Error> {
+        // Derived readers take arrays for objects.
+        if !result.is_object() {
+            return Err(serde::de::Error::custom("not an object"));
+        }
         result.read()
     }
 

@@ -148,7 +148,9 @@ fn of_failure(server: &ServerName, failure: &Failure) -> Problem {
             );
             problem.last_words(server, stderr_tail)
         }
-        other => Problem::new(Exit::Unavailable, format!("{server} {other}")),
+        Failure::Incompatible { .. } | Failure::Handshake { .. } | Failure::Protocol { .. } | _ => {
+            Problem::new(Exit::Unavailable, format!("{server} {failure}"))
+        }
     }
 }
 
@@ -159,7 +161,12 @@ fn of_command(error: &CommandError) -> Problem {
         CommandError::NotFound { .. }
         | CommandError::AlreadyDeployed { .. }
         | CommandError::FleetFull { .. } => Problem::usage(error),
-        other => Problem::new(Exit::Unavailable, other),
+        CommandError::Overloaded { .. }
+        | CommandError::Superseded { .. }
+        | CommandError::Catalog { .. }
+        | CommandError::NoSuchInput
+        | CommandError::ShuttingDown
+        | _ => Problem::new(Exit::Unavailable, error),
     }
 }
 
@@ -168,7 +175,9 @@ pub(crate) fn of_manage(error: &ManageError) -> Problem {
     match error {
         ManageError::Command(error) => of_command(error),
         ManageError::Name(error) => Problem::usage(error),
-        other => Problem::new(Exit::Unavailable, other),
+        ManageError::RuntimeGone | ManageError::OtherReply | _ => {
+            Problem::new(Exit::Unavailable, error)
+        }
     }
 }
 
@@ -177,7 +186,7 @@ pub(crate) fn of_execute(error: &ExecuteError) -> Problem {
     match error {
         ExecuteError::Call(error) => of_call(error),
         ExecuteError::Arguments { .. } => Problem::usage(error),
-        other => Problem::new(Exit::Unavailable, other),
+        ExecuteError::RuntimeGone | _ => Problem::new(Exit::Unavailable, error),
     }
 }
 
@@ -205,7 +214,12 @@ fn of_call(error: &CallError) -> Problem {
         }
         CallError::InputRefused { .. } => Problem::new(Exit::ToolError, error)
             .hint("the command line cannot answer questions of servers"),
-        other => Problem::new(Exit::Unavailable, other),
+        CallError::Overloaded { .. }
+        | CallError::Unavailable { .. }
+        | CallError::Cancelled { .. }
+        | CallError::Protocol { .. }
+        | CallError::ShuttingDown
+        | _ => Problem::new(Exit::Unavailable, error),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{fs::File, path::Path, sync::Arc, time::Duration};
 
 use mcp_fleet_core::{
-    CallOptions, RawJson, Request, ServerInfo,
+    CallOptions, CatalogKind, RawJson, Request, ServerInfo,
     config::{FleetConfig, ServerConfig},
 };
 use mcp_fleet_driver::{ExecuteError, InProcessServer, Journal, ManageError, RuntimeOptions};
@@ -113,6 +113,19 @@ impl Host {
 
     pub(crate) async fn tools(&self, server: &str) -> Result<Vec<RawJson>, ManageError> {
         self.manager.list_tools(server).await
+    }
+
+    /// Waits until every list that a server offers was read.
+    pub(crate) async fn settle(&self, server: &str) {
+        for kind in [
+            CatalogKind::Tools,
+            CatalogKind::Resources,
+            CatalogKind::Prompts,
+        ] {
+            if let Err(error) = self.manager.list_catalog(server, kind).await {
+                tracing::debug!(server, "{error}");
+            }
+        }
     }
 
     pub(crate) async fn servers(&self) -> Result<Vec<ServerInfo>, ManageError> {

@@ -64,7 +64,8 @@ fn run(cli: Cli) -> Result<Exit, Problem> {
             block_on(async { tools::run(&args, &global, &mut Signals::listen()?).await })
         }
         Command::Call(args) => {
-            block_on(async { call::run(&args, &global, &mut Signals::listen()?).await })
+            let prepared = call::prepare(&args)?;
+            block_on(async { call::run(prepared, &args, &global, &mut Signals::listen()?).await })
         }
     }
 }
@@ -97,7 +98,7 @@ fn log(level: LogLevel) {
         .with_default(level.min(LevelFilter::WARN))
         .with_target("mcp_fleet", level);
     let lines = tracing_subscriber::fmt::layer()
-        .with_writer(|| anstream::stderr())
+        .with_writer(anstream::stderr)
         .with_target(false);
     tracing_subscriber::registry()
         .with(targets)

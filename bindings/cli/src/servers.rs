@@ -2,6 +2,7 @@
 
 use futures::{StreamExt, stream::FuturesUnordered};
 use mcp_fleet_core::{ServerInfo, ServerState, config::ServerConfig};
+use mcp_fleet_driver::ManageError;
 
 use crate::{
     args::{Global, ListArgs},
@@ -29,7 +30,7 @@ pub(crate) async fn run(
 async fn list(host: &Host, servers: Vec<ServerConfig>, json: bool) -> Result<Exit, Problem> {
     let mut starts: FuturesUnordered<_> = servers
         .into_iter()
-        .map(|server| host.deploy(server))
+        .map(|server| start(host, server))
         .collect();
     let mut exit = Exit::Success;
     while let Some(outcome) = starts.next().await {
@@ -63,6 +64,13 @@ async fn list(host: &Host, servers: Vec<ServerConfig>, json: bool) -> Result<Exi
     }
     output::print(&table.render(terminal_width()))?;
     Ok(exit)
+}
+
+async fn start(host: &Host, server: ServerConfig) -> Result<(), ManageError> {
+    let name = server.name.clone();
+    host.deploy(server).await?;
+    host.settle(name.as_str()).await;
+    Ok(())
 }
 
 fn row(server: &ServerInfo) -> [String; 8] {

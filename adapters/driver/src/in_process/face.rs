@@ -108,6 +108,10 @@ impl Face {
         method: &str,
         params: Option<&RawJson>,
     ) -> Result<Action, RpcError> {
+        // Derived readers take arrays for objects.
+        if params.is_some_and(|params| !params.is_object()) {
+            return Err(invalid_params("`params` is not an object"));
+        }
         let text = params.map_or("{}", RawJson::as_str);
         let params: Params<'_> =
             serde_json::from_str(text).map_err(|error| invalid_params(error.to_string()))?;
@@ -300,7 +304,8 @@ pub(super) fn cancelled_id(params: Option<&RawJson>) -> Option<Id> {
     struct Cancelled {
         request_id: Id,
     }
-    params?
+    params
+        .filter(|params| params.is_object())?
         .read()
         .ok()
         .map(|cancelled: Cancelled| cancelled.request_id)

@@ -2,6 +2,9 @@ use std::{
     fs::File,
     io::{BufRead, BufReader, Read},
     process::{Child, Command, Stdio},
+    sync::mpsc,
+    thread,
+    time::Duration,
 };
 
 use crate::fixture::{PROGRAM, Place};
@@ -24,9 +27,9 @@ impl InFlight {
             .unwrap();
         assert!(made.success());
         let script = format!(
-            "trap '' TERM; exec 3>heard; tee /dev/fd/3 | {PROGRAM} __demo-server --delay-ms=3600000; {after}"
+            "trap '' TERM; exec 3>heard; tee /dev/fd/3 | {PROGRAM} __demo-server --delay-ms=3300000; {after}"
         );
-        let patient = "\"closeInputWaitMs\": 600000";
+        let patient = "\"closeInputWaitMs\": 300000";
         let server =
             format!("\"s\": {{ \"command\": \"sh\", \"args\": [\"-c\", {script:?}], {patient} }}");
         place.write(
@@ -39,7 +42,13 @@ impl InFlight {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let mut heard = BufReader::new(File::open(place.path().join("heard")).unwrap());
+        let (opened, fifo) = mpsc::channel();
+        let path = place.path().join("heard");
+        thread::spawn(move || opened.send(File::open(path).unwrap()));
+        let fifo = fifo
+            .recv_timeout(Duration::from_secs(60))
+            .expect("the server never started");
+        let mut heard = BufReader::new(fifo);
         let mut line = String::new();
         while !line.contains("tools/call") {
             line.clear();
@@ -89,7 +98,7 @@ fn the_first_signal_cancels_the_call_and_stops_the_server_in_order() {
 
 #[test]
 fn the_second_signal_kills_a_server_that_does_not_stop() {
-    // Deaf to the end of its input and to SIGTERM, and given ten minutes.
+    // Deaf to the end of its input and to SIGTERM, and given five minutes.
     let mut run = InFlight::begin("sleep 3600");
     run.signal("INT");
     let mut line = String::new();
