@@ -1,6 +1,7 @@
 //! What the tests from outside share: a reference client, the servers it talks to, and the means
 //! to look at processes. Nothing here uses any other crate of the project.
 
+mod bench;
 mod binary;
 mod client;
 mod config;
@@ -11,6 +12,7 @@ mod page;
 mod scratch;
 
 pub use crate::{
+    bench::Bench,
     binary::{fake_server, mcp_fleet},
     client::{Client, Era, RpcError},
     config::write_config,
