@@ -293,6 +293,8 @@ impl Server {
             State::Ready(live) => {
                 let wait = grace.unwrap_or(self.limits.drain_timeout);
                 self.timers.arm(Timer::Drain, cx.now.after(wait));
+                self.timers.disarm(Timer::Listen);
+                self.catalog.abandon();
                 self.enter(cx, State::Draining(live, after));
             }
             State::Draining(live, before) => {
@@ -327,6 +329,7 @@ impl Server {
         for timer in [Timer::Start, Timer::Probe, Timer::Drain, Timer::Listen] {
             self.timers.disarm(timer);
         }
+        self.catalog.abandon();
         let never_opened = live.is_none();
         let closing = Closing {
             live,
@@ -390,7 +393,6 @@ impl Server {
         self.timers.disarm_incarnation();
         self.request_due.clear();
         self.pid = None;
-        self.catalog.abandon();
         let Closing {
             live,
             was_ready,

@@ -59,10 +59,16 @@ impl Server {
             }
             Update::Asked { id, question } => self.on_asked(cx, id, question),
             Update::Withdrawn { id } => self.on_withdrawn(cx, &id),
-            Update::ListChanged(kind) => self.catalog.on_changed(cx.now, kind, &self.limits),
+            Update::ListChanged(kind) => {
+                if self.is_ready() {
+                    self.catalog.on_changed(cx.now, kind, &self.limits);
+                }
+            }
             Update::ListenEnded => {
-                self.timers
-                    .arm(Timer::Listen, cx.now.after(self.limits.refresh_interval));
+                if self.is_ready() {
+                    self.timers
+                        .arm(Timer::Listen, cx.now.after(self.limits.refresh_interval));
+                }
             }
             Update::Notified { method, params } => {
                 cx.out.event(Event::Notified {

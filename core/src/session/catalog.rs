@@ -86,7 +86,7 @@ impl Catalog {
         }
     }
 
-    /// The session is over: nothing is under way.
+    /// The session takes no new requests: nothing is under way, and nothing will be due.
     pub(crate) fn abandon(&mut self) {
         for list in &mut self.lists {
             list.step = Step::Idle;

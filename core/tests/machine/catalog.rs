@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mcp_fleet_core::{CatalogKind, CommandError, CommandId, Event, LinkId, McpCommand, Reply};
+use mcp_fleet_core::{CatalogKind, CommandError, CommandId, Event, Exit, LinkId, McpCommand, Reply, Timer};
 use serde_json::{Value, json};
 
 use crate::world::{World, answer, discovered, error, initialized, server};
@@ -275,4 +275,26 @@ fn a_list_asked_for_while_the_server_starts_waits_and_a_failed_start_ends_it() {
         world.reply(id),
         Some(Err(CommandError::Catalog { .. }))
     ));
+}
+
+#[test]
+fn a_list_that_changed_is_not_due_while_the_server_drains() {
+    let mut world = World::new();
+    let link = with_tools(&mut world, server("a"));
+    let asked = world.sent(link).remove(0);
+    world.say(link, answer(&asked, page(&["t"], None)));
+    let call = world.call("a", "t");
+    let changed = json!({"jsonrpc": "2.0", "method": "notifications/tools/list_changed"});
+    world.say(link, changed.clone());
+    world.command(|id| McpCommand::Undeploy {
+        id,
+        server: "a".to_owned(),
+    });
+    world.say(link, changed);
+    let deadline = world.fleet.poll_timeout().unwrap();
+    assert_eq!(deadline.timer, Timer::Drain);
+    world.pass(Duration::from_secs(3600));
+    assert_eq!(world.fleet.poll_timeout(), None);
+    world.exit(link, Exit::Code(0));
+    assert!(world.outcome(call).unwrap().is_err());
 }
