@@ -261,22 +261,45 @@ impl Server {
         self.on_closed(cx);
     }
 
+    /// The session cannot go on. A server that was on its way out still goes where it was going.
+    pub(super) fn on_session_failed(&mut self, cx: &mut Context<'_>, failure: Failure) {
+        let after = match &self.state {
+            State::Draining(_, after) => after.clone(),
+            State::Starting { .. }
+            | State::Probing(_)
+            | State::Handshaking(_)
+            | State::Ready(_) => {
+                self.meter.counts.crashes += 1;
+                After::Fail(Cause::Known(failure))
+            }
+            State::Closing(_) | State::Stopped | State::Failed(_) => return,
+        };
+        self.begin_close(cx, after);
+    }
+
     /// The process, its output or its input ended: in order on the ladder, a crash before it.
     fn on_ended(&mut self, cx: &mut Context<'_>) {
+        match self.after_the_end() {
+            Some(after) => self.begin_close(cx, after),
+            None => self.climb(cx),
+        }
+    }
+
+    /// What follows an end that came by itself; `None` where the incarnation was being closed.
+    fn after_the_end(&mut self) -> Option<After> {
         let after = match &self.state {
             State::Probing(live) | State::Handshaking(live) if live.probed => After::Respawn,
             State::Probing(_)
             | State::Handshaking(_)
             | State::Starting { .. }
-            | State::Ready(_) => After::Fail(Cause::Ended),
+            | State::Ready(_) => {
+                self.meter.counts.crashes += 1;
+                After::Fail(Cause::Ended)
+            }
             State::Draining(_, after) => after.clone(),
-            State::Closing(_) => return self.climb(cx),
-            State::Stopped | State::Failed(_) => return,
+            State::Closing(_) | State::Stopped | State::Failed(_) => return None,
         };
-        if matches!(self.state, State::Ready(_)) || matches!(after, After::Fail(_)) {
-            self.meter.counts.crashes += 1;
-        }
-        self.begin_close(cx, after);
+        Some(after)
     }
 
     /// Makes the way for what is to come `after`: at once where nothing runs, else by draining.

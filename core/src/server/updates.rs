@@ -1,10 +1,6 @@
 //! What the session tells, and what follows from it.
 
-use super::{
-    Context, Server,
-    state::{After, Cause, State},
-    timers::Timer,
-};
+use super::{Context, Server, state::State, timers::Timer};
 use crate::{
     event::{CatalogKind, Event},
     link::Note,
@@ -32,10 +28,7 @@ impl Server {
     fn on_update(&mut self, cx: &mut Context<'_>, update: Update) {
         match update {
             Update::Opened => self.sync_stage(cx),
-            Update::Failed(failure) => {
-                self.meter.counts.crashes += 1;
-                self.begin_close(cx, After::Fail(Cause::Known(failure)));
-            }
+            Update::Failed(failure) => self.on_session_failed(cx, failure),
             Update::Answered {
                 request,
                 purpose,

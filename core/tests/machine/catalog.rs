@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use mcp_fleet_core::{CatalogKind, CommandError, CommandId, Event, Exit, LinkId, McpCommand, Reply, Timer};
+use mcp_fleet_core::{
+    CatalogKind, CommandError, CommandId, Event, Exit, LinkId, McpCommand, Reply, Timer,
+};
 use serde_json::{Value, json};
 
 use crate::world::{World, answer, discovered, error, initialized, server};
@@ -263,7 +265,7 @@ fn a_list_asked_for_while_the_server_starts_waits_and_a_failed_start_ends_it() {
     let (link, _) = world.deploy("a");
     let id = list(&mut world, CatalogKind::Tools);
     assert_eq!(world.reply(id), None);
-    world.exit(link, mcp_fleet_core::Exit::Code(1));
+    world.exit(link, Exit::Code(1));
     let second = world.opened();
     let message = "gone".to_owned();
     world.feed(mcp_fleet_core::Signal::OpenFailed {

@@ -494,3 +494,32 @@ fn time_that_stands_still_jumps_or_goes_back_harms_nothing() {
     world.say(link, answer(&frame, json!({})));
     assert!(world.outcome(call).unwrap().is_ok());
 }
+
+#[test]
+fn a_server_that_breaks_the_protocol_while_it_drains_is_still_forgotten() {
+    let mut config = server("a");
+    config.limits.line_bytes = 1000;
+    let mut world = World::new();
+    let link = world.legacy(config, "2025-11-25");
+    world.call("a", "t");
+    let id = world.command(|id| McpCommand::Undeploy {
+        id,
+        server: "a".to_owned(),
+    });
+    world.say_raw(link, "x".repeat(1001));
+    world.exit(link, Exit::Signal(9));
+    assert_eq!(world.reply(id), Some(Ok(Reply::Done)));
+    assert!(world.fleet.stats().by_server.is_empty());
+}
+
+#[test]
+fn a_server_that_goes_on_making_noise_crashed_once() {
+    let mut config = server("a");
+    config.limits.noise_lines = 2;
+    let mut world = World::new();
+    let link = world.legacy(config, "2025-11-25");
+    world.say_raw(link, "tick\n".repeat(50));
+    world.say_raw(link, "tock\n".repeat(50));
+    world.exit(link, Exit::Code(1));
+    assert_eq!(world.fleet.stats().total.crashes, 1);
+}
