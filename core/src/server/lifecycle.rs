@@ -340,20 +340,40 @@ impl Server {
 
     /// Steps onto the close ladder (MCP 2025-11-25, basic/lifecycle, "Shutdown").
     pub(super) fn begin_close(&mut self, cx: &mut Context<'_>, after: After) {
+        if !self.enter_closing(cx, after) {
+            return;
+        }
+        let State::Closing(closing) = &mut self.state else {
+            return;
+        };
+        if let Some(live) = &mut closing.live {
+            live.session.link.close(cx.out);
+            self.timers.arm(
+                Timer::CloseInput,
+                cx.now.after(self.limits.close_input_wait),
+            );
+            self.climb(cx);
+        } else {
+            // There is no input to close yet: whatever is being opened ends at once.
+            self.kill(cx);
+        }
+    }
+
+    /// `false` where the incarnation was closing already, or there is none.
+    fn enter_closing(&mut self, cx: &mut Context<'_>, after: After) -> bool {
         let (live, was_ready) = match std::mem::replace(&mut self.state, State::Stopped) {
             State::Starting { .. } => (None, false),
             State::Probing(live) | State::Handshaking(live) => (Some(live), false),
             State::Ready(live) | State::Draining(live, _) => (Some(live), true),
             same @ (State::Stopped | State::Closing(_) | State::Failed(_)) => {
                 self.state = same;
-                return;
+                return false;
             }
         };
         for timer in [Timer::Start, Timer::Probe, Timer::Drain, Timer::Listen] {
             self.timers.disarm(timer);
         }
         self.catalog.abandon();
-        let never_opened = live.is_none();
         let closing = Closing {
             live,
             was_ready,
@@ -361,23 +381,15 @@ impl Server {
             after,
         };
         self.enter(cx, State::Closing(closing));
-        if never_opened {
-            // There is no input to close yet: whatever is being opened ends at once.
-            self.kill(cx);
-        } else {
-            cx.out.effect(Effect::CloseInput { link: self.link() });
-            self.timers.arm(
-                Timer::CloseInput,
-                cx.now.after(self.limits.close_input_wait),
-            );
-            self.climb(cx);
-        }
+        true
     }
 
     /// On the ladder: once the process has ended, what remains is its output and its group.
     fn climb(&mut self, cx: &mut Context<'_>) {
         let State::Closing(Closing {
-            live: Some(live), ..
+            live: Some(live),
+            killed: false,
+            ..
         }) = &self.state
         else {
             return;
@@ -407,8 +419,9 @@ impl Server {
 
     /// Nothing is left of the incarnation.
     fn on_closed(&mut self, cx: &mut Context<'_>) {
-        if !matches!(self.state, State::Closing(_)) {
-            self.on_ended(cx);
+        if let Some(after) = self.after_the_end() {
+            // The link is gone already: there is no ladder to walk.
+            self.enter_closing(cx, after);
         }
         let State::Closing(closing) = std::mem::replace(&mut self.state, State::Stopped) else {
             return;

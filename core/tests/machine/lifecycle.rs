@@ -523,3 +523,29 @@ fn a_server_that_goes_on_making_noise_crashed_once() {
     world.exit(link, Exit::Code(1));
     assert_eq!(world.fleet.stats().total.crashes, 1);
 }
+
+#[test]
+fn nothing_is_asked_of_a_link_that_is_closed() {
+    let mut world = World::new();
+    let link = world.legacy(server("a"), "2025-11-25");
+    let call = world.call("a", "t");
+    world.clear();
+    world.feed(Signal::Closed { link });
+    assert!(world.effects.is_empty(), "{:?}", world.effects);
+    assert!(world.outcome(call).unwrap().is_err());
+    assert_eq!(world.state("a"), ServerState::Failed);
+}
+
+#[test]
+fn nothing_is_sent_after_the_input_is_closed() {
+    let mut world = World::new();
+    let link = world.legacy(server("a"), "2025-11-25");
+    let call = world.call("a", "t");
+    world.feed(Signal::Eof { link });
+    assert_eq!(world.state("a"), ServerState::Closing);
+    world.sent(link);
+    world.feed(McpCommand::Cancel { call, reason: None });
+    world.say(link, json!({"jsonrpc": "2.0", "id": 1, "method": "ping"}));
+    assert!(world.outcome(call).unwrap().is_err());
+    assert!(world.sent(link).is_empty());
+}
