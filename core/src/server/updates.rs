@@ -177,7 +177,7 @@ impl Server {
             if !after.is_temporary() {
                 self.refuse_parked(cx, false, None);
             }
-            if self.calls.begun() == 0 {
+            if self.calls.none_begun() {
                 self.begin_close(cx, after);
             }
         }
