@@ -157,7 +157,10 @@ impl Server {
                 return;
             }
         };
-        if !matches!(next, State::Probing(_)) {
+        if matches!(next, State::Probing(_)) {
+            self.timers
+                .arm(Timer::Probe, cx.now.after(self.limits.probe_timeout));
+        } else {
             self.timers.disarm(Timer::Probe);
         }
         self.enter(cx, next);

@@ -59,9 +59,10 @@ pub(crate) struct Session {
 enum Phase {
     /// Nothing was said.
     Silent,
-    /// `server/discover` is under way; `retried` after a version error named a revision we speak.
+    /// `server/discover` is under way; `retried` after an error named a modern revision we speak.
     Probing { retried: bool },
-    /// `initialize` is under way. `late` is the answer of a probe that was given up.
+    /// `initialize` is under way. `late` is the answer of a probe that was given up; `retried` where
+    /// this is not the first thing that an error made us try.
     Handshaking {
         offered: Revision,
         late: Option<Introduction>,

@@ -310,3 +310,51 @@ fn a_legacy_verdict_is_remembered_for_a_while_and_then_asked_anew() {
     let (_, first_word) = restart(&mut world, second);
     assert_eq!(first_word["method"], "server/discover");
 }
+
+#[test]
+fn a_server_that_sends_us_back_and_forth_between_the_eras_has_failed() {
+    let mut world = World::new();
+    let (link, id) = world.deploy("a");
+    let mut sent = Vec::new();
+    for _ in 0..20 {
+        let Some(request) = world.sent(link).pop() else {
+            break;
+        };
+        let method = request["method"].as_str().unwrap().to_owned();
+        if method == "initialize" {
+            let data = json!({"supported": ["2026-07-28"]});
+            let refusal = json!({"code": -32022, "message": "v", "data": data});
+            world.say(
+                link,
+                json!({"jsonrpc": "2.0", "id": request["id"], "error": refusal}),
+            );
+        } else {
+            world.say(link, error(&request, -32601, "what?"));
+        }
+        sent.push(method);
+    }
+    assert_eq!(sent, ["server/discover", "initialize", "server/discover"]);
+    world.exit(link, Exit::Code(0));
+    assert!(matches!(world.reply(id), Some(Err(_))));
+}
+
+#[test]
+fn a_server_that_named_a_modern_revision_is_never_initialized() {
+    let mut world = World::new();
+    let (link, id) = world.deploy("a");
+    let probe = world.sent(link).remove(0);
+    let data = json!({"supported": ["2026-07-28"]});
+    let refusal = json!({"code": -32022, "message": "v", "data": data});
+    world.say(
+        link,
+        json!({"jsonrpc": "2.0", "id": probe["id"], "error": refusal}),
+    );
+    assert_eq!(world.sent(link)[0]["method"], "server/discover");
+    world.pass(Duration::from_secs(5));
+    assert!(world.sent(link).is_empty(), "silence is no legacy answer");
+    world.exit(link, Exit::Code(0));
+    let Some(Err(CommandError::Failed { failure, .. })) = world.reply(id) else {
+        panic!()
+    };
+    assert!(matches!(failure, Failure::Handshake { .. }), "{failure}");
+}
