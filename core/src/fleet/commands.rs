@@ -96,7 +96,7 @@ impl Fleet {
     }
 
     fn undeploy(&mut self, now: Time, id: CommandId, name: &str) {
-        let Some(server) = self.find(id, name) else {
+        let Some(server) = self.find_to_wait(id, name, Goal::Gone) else {
             return;
         };
         self.with_server(now, server, |server, cx| {
@@ -155,7 +155,7 @@ impl Fleet {
         if self.shutdown.is_some() {
             return self.end(id, Err(CommandError::ShuttingDown));
         }
-        let Some(server) = self.find(id, name) else {
+        let Some(server) = self.find_to_wait(id, name, Goal::Ready) else {
             return;
         };
         self.with_server(now, server, |server, cx| {
@@ -182,7 +182,7 @@ impl Fleet {
     }
 
     fn list(&mut self, now: Time, id: CommandId, name: &str, kind: CatalogKind) {
-        let Some(server) = self.find(id, name) else {
+        let Some(server) = self.find_to_wait(id, name, Goal::List(kind)) else {
             return;
         };
         self.with_server(now, server, |server, cx| {
@@ -228,6 +228,9 @@ impl Fleet {
             (false, true) => Some(Goal::Ready),
             (false, false) => Some(Goal::Stopped),
         };
+        if let Some(error) = goal.and_then(|goal| current.refuse_to_wait(goal)) {
+            return self.end(id, Err(error));
+        }
         self.with_server(now, server, |server, cx| {
             if let Some(goal) = goal {
                 server.replace(cx, config);
@@ -261,6 +264,17 @@ impl Fleet {
             self.with_server(now, server, |server, cx| server.stop(cx, grace));
         }
         self.finish_shutdown();
+    }
+
+    /// The server of that name, where the command may wait for `goal`; or the end of the command.
+    fn find_to_wait(&mut self, id: CommandId, name: &str, goal: Goal) -> Option<ServerId> {
+        let server = self.find(id, name)?;
+        let found = self.servers.get(index(server));
+        if let Some(error) = found.and_then(|server| server.refuse_to_wait(goal)) {
+            self.end(id, Err(error));
+            return None;
+        }
+        Some(server)
     }
 
     /// The server of that name, or the end of the command.

@@ -26,16 +26,21 @@ pub(crate) enum Goal {
 }
 
 impl Server {
+    /// Why no more commands may wait for `goal`. To be asked before anything is done, so that a
+    /// command that is refused has had no effect.
+    ///
+    /// The first to wait for [`Goal::Gone`] is always taken: one can get rid of any server.
+    pub(crate) fn refuse_to_wait(&self, goal: Goal) -> Option<CommandError> {
+        let Waiters(all) = &self.waiters;
+        let first_farewell = goal == Goal::Gone && all.iter().all(|(_, other)| *other != goal);
+        (all.len() >= self.limits.waiting && !first_farewell).then(|| CommandError::Overloaded {
+            server: self.name.clone(),
+            limit: self.limits.waiting,
+        })
+    }
+
     /// Ends `command` when the server has reached `goal`, or cannot.
     pub(crate) fn wait(&mut self, cx: &mut Context<'_>, command: CommandId, goal: Goal) {
-        if self.waiters.0.len() >= self.limits.waiting {
-            let error = CommandError::Overloaded {
-                server: self.name.clone(),
-                limit: self.limits.waiting,
-            };
-            end(cx, command, Err(error));
-            return;
-        }
         self.waiters.0.push((command, goal));
         self.settle_waiters(cx);
     }

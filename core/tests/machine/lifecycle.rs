@@ -549,3 +549,36 @@ fn nothing_is_sent_after_the_input_is_closed() {
     assert!(world.outcome(call).unwrap().is_err());
     assert!(world.sent(link).is_empty());
 }
+
+#[test]
+fn a_command_that_may_not_wait_has_no_effect_but_an_undeploy_is_always_taken() {
+    let mut config = server("a");
+    config.limits.waiting = 1;
+    let mut world = World::new();
+    let link = world.legacy(config, "2025-11-25");
+    world.call("a", "t");
+    world.sent(link);
+    let name = || "a".to_owned();
+    let first = world.command(|id| McpCommand::Restart { id, server: name() });
+    let second = world.command(|id| McpCommand::Restart { id, server: name() });
+    let mut changed = server("a");
+    changed.enabled = false;
+    let config = Box::new(changed);
+    let third = world.command(|id| McpCommand::UpdateConfig { id, config });
+    for refused in [second, third] {
+        let want = CommandError::Overloaded {
+            server: server("a").name,
+            limit: 1,
+        };
+        assert_eq!(world.reply(refused), Some(Err(want)));
+    }
+    let farewell = world.command(|id| McpCommand::Undeploy { id, server: name() });
+    let again = world.command(|id| McpCommand::Undeploy { id, server: name() });
+    assert!(matches!(world.reply(again), Some(Err(_))));
+    world.exit(link, Exit::Code(0));
+    assert!(matches!(
+        world.reply(first),
+        Some(Err(CommandError::Superseded { .. }))
+    ));
+    assert_eq!(world.reply(farewell), Some(Ok(Reply::Done)));
+}
