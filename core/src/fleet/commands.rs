@@ -113,6 +113,9 @@ impl Fleet {
         request: Request,
         options: &CallOptions,
     ) {
+        if self.calls.contains_key(&call) {
+            return;
+        }
         let refusal = match self.by_name.get(name.as_str()) {
             _ if self.shutdown.is_some() => CallError::ShuttingDown,
             None => {

@@ -80,7 +80,17 @@ impl Server {
             return Err(CallError::Unavailable { server, reason });
         }
         let room = self.limits.in_flight.saturating_sub(self.calls.in_flight());
-        let sendable = if self.is_ready() { room } else { 0 };
+        let sendable = match &self.state {
+            State::Ready(live) if live.session.link.has_credit() => room,
+            State::Ready(_)
+            | State::Stopped
+            | State::Starting { .. }
+            | State::Probing(_)
+            | State::Handshaking(_)
+            | State::Draining(..)
+            | State::Closing(_)
+            | State::Failed(_) => 0,
+        };
         if self.calls.queued() >= self.limits.queue.saturating_add(sendable) {
             let retry_after = self.retry_after(cx);
             return Err(CallError::Overloaded {
@@ -116,6 +126,10 @@ impl Server {
             let Some(call) = self.calls.get(id) else {
                 return;
             };
+            if call.due <= cx.now {
+                self.on_call_due(cx, id);
+                continue;
+            }
             let live = match &mut self.state {
                 State::Ready(live) => live,
                 State::Draining(live, _) if call.is_begun() => live,

@@ -9,6 +9,7 @@
     reason = "tests may panic, and look only at what they are about"
 )]
 
+mod bounds;
 mod calls;
 mod catalog;
 mod eras;
