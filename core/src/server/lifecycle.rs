@@ -10,6 +10,7 @@ use super::{
 use crate::{
     effect::Effect,
     error::{Exit, Failure},
+    event::CatalogKind,
     input::Signal,
     link::{Link, Note},
     session::Session,
@@ -20,6 +21,8 @@ use crate::{
 /// How long a server is taken to be legacy after it proved to be. A server that was upgraded still
 /// answers the old handshake, so the verdict would otherwise stand for ever.
 const LEGACY_VERDICT: Duration = Duration::from_secs(600);
+/// Least pause before a server that does not read is asked again for its subscription.
+const LISTEN_PAUSE: Duration = Duration::from_millis(100);
 
 impl Server {
     /// Starts a server that is at rest; leaves one that runs alone.
@@ -118,11 +121,7 @@ impl Server {
                     .arm(Timer::Terminate, cx.now.after(self.limits.terminate_wait));
             }
             Timer::Terminate | Timer::ExitWait => self.kill(cx),
-            Timer::Listen => {
-                if let Some(live) = self.state.live_mut() {
-                    live.session.listen(cx.out);
-                }
-            }
+            Timer::Listen => self.listen_again(cx),
             // Not single timers: they are dealt with where they are taken.
             Timer::Refresh | Timer::Call | Timer::Request | Timer::Round => {}
         }
@@ -200,6 +199,24 @@ impl Server {
             kind: self.kind.clone(),
         });
         self.enter(cx, State::Starting { legacy });
+    }
+
+    /// Asks for the subscription again. What changed between the two was not told.
+    fn listen_again(&mut self, cx: &mut Context<'_>) {
+        let State::Ready(live) = &mut self.state else {
+            return;
+        };
+        if !live.session.link.has_credit() {
+            self.timers.arm(
+                Timer::Listen,
+                cx.now.after(self.limits.refresh_interval.max(LISTEN_PAUSE)),
+            );
+            return;
+        }
+        live.session.listen(cx.out);
+        for kind in CatalogKind::VALUES {
+            self.catalog.on_changed(cx.now, kind, &self.limits);
+        }
     }
 
     fn on_opened(&mut self, cx: &mut Context<'_>, pid: Option<u32>) {

@@ -132,9 +132,16 @@ impl Server {
         self.settle(cx);
     }
 
-    /// Asks the server whether it answers; what came of it is a note.
+    /// Asks the server whether it answers; what came of it is a note. A server that does not read
+    /// is not asked: the questions would pile up before it.
     pub(crate) fn check(&mut self, cx: &mut Context<'_>, command: CommandId) {
         let problem = match &mut self.state {
+            State::Ready(_) if self.checks.len() >= self.limits.waiting => {
+                "has too many health checks under way".to_owned()
+            }
+            State::Ready(live) if !live.session.link.has_credit() => {
+                "does not read its input".to_owned()
+            }
             State::Ready(live) => {
                 let method = match live.session.era() {
                     Some(Era::Modern) => "server/discover",

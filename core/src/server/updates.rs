@@ -151,8 +151,11 @@ impl Server {
         let State::Ready(live) = &mut self.state else {
             return;
         };
+        self.catalog.wake(cx.now);
         let mut asked = Vec::new();
-        while let Some((kind, cursor)) = self.catalog.next_page(cx.now) {
+        while live.session.link.has_credit()
+            && let Some((kind, cursor)) = self.catalog.next_page()
+        {
             let params = cursor.map(|cursor| {
                 RawJson::from_valid(format!(
                     "{{\"cursor\":{}}}",

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mcp_fleet_core::{CallError, CallId, CallOptions, McpCommand, Request, Sent};
+use mcp_fleet_core::{CallError, CallId, CallOptions, Event, McpCommand, Request, Sent};
 use serde_json::json;
 
 use crate::world::{World, answer, server};
@@ -83,4 +83,30 @@ fn a_call_whose_deadline_has_passed_is_not_sent() {
     world.say(link, answer(&first, json!({})));
     assert_eq!(world.outcome(late), timed_out(second));
     assert!(world.sent(link).is_empty());
+}
+
+#[test]
+fn a_server_that_does_not_read_is_asked_nothing_more() {
+    let mut config = server("a");
+    config.limits.write_bytes = 1000;
+    config.limits.waiting = 3;
+    let mut world = World::new();
+    let (link, _) = world.deploy_config(config);
+    let probe = world.sent(link).remove(0);
+    world.say(
+        link,
+        answer(&probe, crate::world::discovered(json!({"tools": {}}))),
+    );
+    world.sent(link);
+    let mut sent = 0;
+    for _ in 0..200 {
+        for _ in 0..5 {
+            world.command(|id| McpCommand::HealthCheck { id, server: None });
+        }
+        world.pass(Duration::from_secs(60));
+        sent += world.sent(link).len();
+    }
+    assert!(sent < 30, "{sent} frames pile up");
+    let ended = |event: &&Event| matches!(event, Event::CommandEnded { .. });
+    assert_eq!(world.events.iter().filter(ended).count(), 1001);
 }
