@@ -16,4 +16,5 @@ mod eras;
 mod lifecycle;
 mod questions;
 mod replay;
+mod swarm;
 mod world;
