@@ -12,6 +12,7 @@
 mod bounds;
 mod calls;
 mod catalog;
+mod chart;
 mod eras;
 mod lifecycle;
 mod questions;
