@@ -255,28 +255,28 @@ impl Server {
     }
 
     fn on_open_failed(&mut self, cx: &mut Context<'_>, message: String, transient: bool) {
-        let failure = Failure::CannotStart { message, transient };
+        let cause = Cause::Known(Failure::CannotStart { message, transient });
         match &mut self.state {
-            State::Closing(closing) => {
-                if let After::Fail(cause) = &mut closing.after {
-                    *cause = Cause::Known(failure);
-                }
-            }
-            State::Stopped
-            | State::Starting { .. }
-            | State::Probing(_)
-            | State::Handshaking(_)
-            | State::Ready(_)
-            | State::Draining(..)
-            | State::Failed(_) => {
-                let after = After::Fail(Cause::Known(failure));
+            State::Starting { .. } => {
                 self.state = State::Closing(Closing {
                     live: None,
                     was_ready: false,
                     killed: true,
-                    after,
+                    after: After::Fail(cause),
                 });
             }
+            State::Closing(closing) => {
+                if matches!(closing.after, After::Fail(_)) {
+                    closing.after = After::Fail(cause);
+                }
+            }
+            // It did open: whatever the driver means, the link is no more.
+            State::Stopped
+            | State::Probing(_)
+            | State::Handshaking(_)
+            | State::Ready(_)
+            | State::Draining(..)
+            | State::Failed(_) => {}
         }
         self.on_closed(cx);
     }
@@ -325,10 +325,12 @@ impl Server {
     /// Makes the way for what is to come `after`: at once where nothing runs, else by draining.
     fn leave(&mut self, cx: &mut Context<'_>, after: After, grace: Option<Duration>) {
         match std::mem::replace(&mut self.state, State::Stopped) {
+            State::Stopped if after == After::Stop => {}
             State::Stopped => self.arrive(cx, after, None),
             State::Failed(failure) => match after {
-                // A server that failed stays so, and says why.
-                After::Stop => self.state = State::Failed(failure),
+                // A server that failed stays so, and says why, unless it is disabled.
+                After::Stop if self.enabled => self.state = State::Failed(failure),
+                After::Stop => self.enter(cx, State::Stopped),
                 After::Retire | After::Restart | After::Respawn | After::Fail(_) => {
                     self.arrive(cx, after, None);
                 }

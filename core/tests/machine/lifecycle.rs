@@ -582,3 +582,32 @@ fn a_command_that_may_not_wait_has_no_effect_but_an_undeploy_is_always_taken() {
     ));
     assert_eq!(world.reply(farewell), Some(Ok(Reply::Done)));
 }
+
+#[test]
+fn a_failed_server_that_is_disabled_is_stopped() {
+    let mut world = World::new();
+    let link = world.legacy(server("a"), "2025-11-25");
+    world.exit(link, Exit::Code(1));
+    let mut config = server("a");
+    config.enabled = false;
+    let config = Box::new(config);
+    let id = world.command(|id| McpCommand::UpdateConfig { id, config });
+    assert_eq!(world.reply(id), Some(Ok(Reply::Done)));
+    assert_eq!(world.state("a"), ServerState::Stopped);
+    let call = world.call("a", "t");
+    let Some(Err(CallError::Unavailable { reason, .. })) = world.outcome(call) else {
+        panic!()
+    };
+    assert!(reason.contains("disabled"), "{reason}");
+}
+
+#[test]
+fn a_shutdown_tells_no_state_of_a_server_that_was_stopped() {
+    let mut world = World::new();
+    let mut config = server("a");
+    config.enabled = false;
+    let config = Box::new(config);
+    world.command(|id| McpCommand::Deploy { id, config });
+    world.command(|id| McpCommand::Shutdown { id, grace: None });
+    assert!(world.states("a").is_empty());
+}
