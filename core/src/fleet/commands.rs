@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Fleet, index};
 use crate::{
-    config::ServerConfig,
+    config::{ServerConfig, near::near_miss},
     error::{CallError, CommandError, RpcError},
     event::{CatalogKind, Event, Reply},
     ids::{CallId, CommandId, InputId, ServerId, ServerName},
@@ -296,17 +296,15 @@ impl Fleet {
         found
     }
 
-    /// A deployed name that differs in case only, or begins like `name`.
+    /// A deployed name that was probably meant: a slip of the pen away, or one begins the other.
     fn near_miss(&self, name: &str) -> Option<ServerName> {
-        let names = || self.by_name.keys();
-        let begins = |candidate: &&ServerName| {
-            let candidate = candidate.as_str();
-            !name.is_empty() && (candidate.starts_with(name) || name.starts_with(candidate))
-        };
-        names()
-            .find(|candidate| same_name(candidate.as_str(), name))
-            .or_else(|| names().find(begins))
-            .cloned()
+        let names = || self.by_name.keys().map(ServerName::as_str);
+        let begins = |candidate: &&str| candidate.starts_with(name) || name.starts_with(candidate);
+        let meant = near_miss(name, names())
+            .or_else(|| names().filter(|_| !name.is_empty()).find(begins))?;
+        self.by_name
+            .get_key_value(meant)
+            .map(|(name, _)| name.clone())
     }
 
     fn end(&mut self, id: CommandId, outcome: Result<Reply, CommandError>) {
