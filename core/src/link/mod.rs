@@ -74,8 +74,9 @@ impl Link {
         self.lines.next_line()
     }
 
-    pub(crate) const fn set_write_bytes_max(&mut self, write_bytes_max: u64) {
-        self.write_bytes_max = write_bytes_max;
+    pub(crate) const fn retune(&mut self, limits: &ServerLimits) {
+        self.write_bytes_max = limits.write_bytes;
+        self.lines.set_line_bytes_max(limits.line_bytes);
     }
 
     /// Whether a call may be sent: less than the limit is on its way.

@@ -173,12 +173,7 @@ impl Server {
 
     /// Takes new limits without touching the incarnation.
     pub(crate) fn retune(&mut self, cx: &mut Context<'_>, limits: ServerLimits) {
-        self.limits = limits;
-        if let Some(live) = self.state.live_mut() {
-            live.session
-                .link
-                .set_write_bytes_max(self.limits.write_bytes);
-        }
+        self.take_limits(limits);
         self.settle(cx);
     }
 
@@ -193,7 +188,7 @@ impl Server {
         } = config;
         self.kind = Arc::new(kind);
         self.enabled = enabled;
-        self.limits = limits;
+        self.take_limits(limits);
         self.legacy_until = Time::ZERO;
         if enabled {
             self.restart(cx);
@@ -265,6 +260,14 @@ impl Server {
             prompts: self.catalog.count(CatalogKind::Prompts),
             degraded: self.catalog.degraded().map(str::to_owned),
             stats: self.stats(),
+        }
+    }
+
+    fn take_limits(&mut self, limits: ServerLimits) {
+        self.limits = limits;
+        self.log.set_capacity(self.limits.log_bytes);
+        if let Some(live) = self.state.live_mut() {
+            live.session.retune(&self.limits);
         }
     }
 

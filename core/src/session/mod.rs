@@ -148,6 +148,13 @@ impl Session {
         }
     }
 
+    /// Takes new limits in the middle of the conversation.
+    pub(crate) fn retune(&mut self, limits: &ServerLimits) {
+        self.link.retune(limits);
+        self.noise_lines_max = limits.noise_lines;
+        self.batch_max = limits.queue.max(1);
+    }
+
     /// Sends a request and remembers what it is for.
     ///
     /// `extra` are members of params that the protocol adds to the caller's.

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use mcp_fleet_core::{CallError, CallId, CallOptions, Event, McpCommand, Request, Sent};
+use mcp_fleet_core::{
+    CallError, CallId, CallOptions, Event, Exit, McpCommand, Request, Sent, ServerState, Signal,
+};
 use serde_json::json;
 
 use crate::world::{World, answer, server};
@@ -109,4 +111,28 @@ fn a_server_that_does_not_read_is_asked_nothing_more() {
     assert!(sent < 30, "{sent} frames pile up");
     let ended = |event: &&Event| matches!(event, Event::CommandEnded { .. });
     assert_eq!(world.events.iter().filter(ended).count(), 1001);
+}
+
+#[test]
+fn every_bound_of_a_running_server_can_be_changed() {
+    let mut world = World::new();
+    let mut config = server("a");
+    let link = world.legacy(config.clone(), "2025-11-25");
+    config.limits.line_bytes = 100;
+    config.limits.log_bytes = 5;
+    let config = Box::new(config);
+    world.command(|id| McpCommand::UpdateConfig { id, config });
+    world.feed(Signal::Stderr {
+        link,
+        bytes: "0123456789".into(),
+        dropped: 0,
+    });
+    let call = world.call("a", "t");
+    world.say_raw(link, "x".repeat(101));
+    world.exit(link, Exit::Code(1));
+    let Err(CallError::ServerGone { stderr_tail, .. }) = world.outcome(call).unwrap() else {
+        panic!()
+    };
+    assert_eq!(stderr_tail, "56789");
+    assert_eq!(world.state("a"), ServerState::Failed);
 }
