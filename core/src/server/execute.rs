@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::{Context, Server, calls::Stage, state::State, timers::Due};
 use crate::{
     error::{CallError, Exit, Sent},
+    event::ServerState,
     ids::CallId,
     input::{CallOptions, Request},
     link::Note,
@@ -293,7 +294,8 @@ impl Server {
             self.end_gone(cx, id, exit, &stderr_tail, Sent::Unknown);
         }
         for (command, _) in std::mem::take(&mut self.checks).into_values() {
-            let health = self.health(None, Some("ended before it answered".to_owned()));
+            let mut health = self.health(None, Some("ended before it answered".to_owned()));
+            health.state = ServerState::Closing;
             cx.out.note(Note::Checked(command, health));
         }
         let open = std::mem::take(&mut self.questions);

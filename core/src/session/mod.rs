@@ -173,7 +173,9 @@ impl Session {
         if self.speaks_modern() {
             meta.extend(self.offer.envelope());
         }
-        if wants_progress {
+        // Two callers may choose the same token, or one that is another request's.
+        let brings_token = params.is_some_and(|params| params.as_str().contains("progressToken"));
+        if wants_progress || brings_token {
             meta.push(("progressToken", &token));
         }
         let frame = if meta.is_empty() && extra.is_empty() {

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use mcp_fleet_core::{
-    CallError, CallId, CallOptions, Event, Exit, McpCommand, Request, Sent, ServerState, Signal,
+    CallError, CallId, CallOptions, Event, Exit, McpCommand, RawJson, Reply, Request, Sent,
+    ServerState, Signal,
 };
 use serde_json::json;
 
@@ -135,4 +136,40 @@ fn every_bound_of_a_running_server_can_be_changed() {
     };
     assert_eq!(stderr_tail, "56789");
     assert_eq!(world.state("a"), ServerState::Failed);
+}
+
+#[test]
+fn tokens_that_callers_bring_never_reach_the_server() {
+    let mut world = World::new();
+    let link = world.legacy(server("a"), "2025-11-25");
+    for _ in 0..2 {
+        let call = CallId(world.id());
+        let params = RawJson::parse(r#"{"name":"t","_meta":{"progressToken":1,"k":2}}"#).unwrap();
+        let request = Request::Method {
+            method: "tools/call".to_owned(),
+            params: Some(params),
+        };
+        world.feed(McpCommand::Execute {
+            call,
+            server: "a".to_owned(),
+            request,
+            options: CallOptions::default(),
+        });
+        let sent = world.sent(link).remove(0);
+        let id = sent["id"].to_string();
+        let meta = json!({"progressToken": id.parse::<u64>().unwrap(), "k": 2});
+        assert_eq!(sent["params"]["_meta"], meta);
+    }
+}
+
+#[test]
+fn a_health_check_that_is_lost_says_in_which_state() {
+    let mut world = World::new();
+    let link = world.legacy(server("a"), "2025-11-25");
+    let id = world.command(|id| McpCommand::HealthCheck { id, server: None });
+    world.exit(link, Exit::Code(1));
+    let Some(Ok(Reply::Health(all))) = world.reply(id) else {
+        panic!()
+    };
+    assert_eq!(all[0].state, ServerState::Closing);
 }
