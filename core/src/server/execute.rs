@@ -68,10 +68,9 @@ impl Server {
     fn admit(&self, cx: &mut Context<'_>, request: &Request) -> Result<(), CallError> {
         check_request(request)?;
         let open = match &self.state {
-            State::Starting { .. }
-            | State::Probing(_)
-            | State::Handshaking(_)
-            | State::Ready(_) => true,
+            State::Starting(_) | State::Probing(_) | State::Handshaking(_) | State::Ready(_) => {
+                true
+            }
             State::Draining(_, after) => after.is_temporary(),
             State::Closing(closing) => closing.after.is_temporary(),
             State::Stopped | State::Failed(_) => false,
@@ -85,7 +84,7 @@ impl Server {
             State::Ready(live) if live.session.link.has_credit() => room,
             State::Ready(_)
             | State::Stopped
-            | State::Starting { .. }
+            | State::Starting(_)
             | State::Probing(_)
             | State::Handshaking(_)
             | State::Draining(..)
@@ -135,7 +134,7 @@ impl Server {
                 State::Ready(live) => live,
                 State::Draining(live, _) if call.is_begun() => live,
                 State::Stopped
-                | State::Starting { .. }
+                | State::Starting(_)
                 | State::Probing(_)
                 | State::Handshaking(_)
                 | State::Draining(..)

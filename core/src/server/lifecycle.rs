@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{
     Context, Server,
-    state::{After, Cause, Closing, Live, State},
+    state::{After, Cause, Closing, Live, Opening, State},
     timers::Timer,
 };
 use crate::{
@@ -28,8 +28,13 @@ impl Server {
     /// Starts a server that is at rest; leaves one that runs alone.
     pub(crate) fn start(&mut self, cx: &mut Context<'_>) {
         if self.is_at_rest() {
-            let legacy = cx.now < self.legacy_until;
-            self.open(cx, legacy);
+            let remembered = cx.now < self.legacy_until;
+            let opening = if remembered {
+                Opening::Remembered
+            } else {
+                Opening::Probe
+            };
+            self.open(cx, opening);
         }
     }
 
@@ -134,7 +139,7 @@ impl Server {
                 (live.session.is_probing(), live.session.era())
             }
             State::Stopped
-            | State::Starting { .. }
+            | State::Starting(_)
             | State::Ready(_)
             | State::Draining(..)
             | State::Closing(_)
@@ -145,7 +150,7 @@ impl Server {
             State::Probing(live) if !probing => State::Handshaking(live),
             State::Handshaking(live) if probing => State::Probing(live),
             same @ (State::Stopped
-            | State::Starting { .. }
+            | State::Starting(_)
             | State::Probing(_)
             | State::Handshaking(_)
             | State::Ready(_)
@@ -179,13 +184,13 @@ impl Server {
         let legacy = agreement.revision.era() == Era::Legacy;
         if !legacy {
             self.legacy_until = Time::ZERO;
-        } else if live.probed {
+        } else if live.opening != Opening::Remembered {
             self.legacy_until = now.after(LEGACY_VERDICT);
         }
         self.catalog.begin(agreement.capabilities);
     }
 
-    fn open(&mut self, cx: &mut Context<'_>, legacy: bool) {
+    fn open(&mut self, cx: &mut Context<'_>, opening: Opening) {
         self.incarnation += 1;
         self.pid = None;
         self.violations_told = 0;
@@ -198,7 +203,7 @@ impl Server {
             server: self.name.clone(),
             kind: self.kind.clone(),
         });
-        self.enter(cx, State::Starting { legacy });
+        self.enter(cx, State::Starting(opening));
     }
 
     /// Asks for the subscription again. What changed between the two was not told.
@@ -221,8 +226,8 @@ impl Server {
 
     fn on_opened(&mut self, cx: &mut Context<'_>, pid: Option<u32>) {
         self.pid = pid;
-        let legacy = match &self.state {
-            State::Starting { legacy } => *legacy,
+        let opening = match &self.state {
+            State::Starting(opening) => *opening,
             State::Closing(_) => return self.kill(cx),
             State::Stopped
             | State::Probing(_)
@@ -233,23 +238,23 @@ impl Server {
         };
         let link = Link::new(self.link(), &self.limits);
         let mut session = Session::new(link, self.offer.clone(), &self.limits);
-        if legacy {
-            session.initialize(cx.out);
-        } else {
-            session.probe(cx.out);
-            self.timers
-                .arm(Timer::Probe, cx.now.after(self.limits.probe_timeout));
+        match opening {
+            Opening::Probe => session.probe(cx.out),
+            Opening::Respawn | Opening::Remembered => session.initialize(cx.out),
         }
         let live = Live {
             session,
-            probed: !legacy,
+            opening,
             exit: None,
             eof: false,
         };
-        let state = if legacy {
-            State::Handshaking(live)
-        } else {
-            State::Probing(live)
+        let state = match opening {
+            Opening::Probe => {
+                self.timers
+                    .arm(Timer::Probe, cx.now.after(self.limits.probe_timeout));
+                State::Probing(live)
+            }
+            Opening::Respawn | Opening::Remembered => State::Handshaking(live),
         };
         self.enter(cx, state);
     }
@@ -257,7 +262,7 @@ impl Server {
     fn on_open_failed(&mut self, cx: &mut Context<'_>, message: String, transient: bool) {
         let cause = Cause::Known(Failure::CannotStart { message, transient });
         match &mut self.state {
-            State::Starting { .. } => {
+            State::Starting(_) => {
                 self.state = State::Closing(Closing {
                     live: None,
                     was_ready: false,
@@ -285,10 +290,7 @@ impl Server {
     pub(super) fn on_session_failed(&mut self, cx: &mut Context<'_>, failure: Failure) {
         let after = match &self.state {
             State::Draining(_, after) => after.clone(),
-            State::Starting { .. }
-            | State::Probing(_)
-            | State::Handshaking(_)
-            | State::Ready(_) => {
+            State::Starting(_) | State::Probing(_) | State::Handshaking(_) | State::Ready(_) => {
                 self.meter.counts.crashes += 1;
                 After::Fail(Cause::Known(failure))
             }
@@ -308,11 +310,10 @@ impl Server {
     /// What follows an end that came by itself; `None` where the incarnation was being closed.
     fn after_the_end(&mut self) -> Option<After> {
         let after = match &self.state {
-            State::Probing(live) | State::Handshaking(live) if live.probed => After::Respawn,
-            State::Probing(_)
-            | State::Handshaking(_)
-            | State::Starting { .. }
-            | State::Ready(_) => {
+            State::Probing(live) | State::Handshaking(live) if live.opening == Opening::Probe => {
+                After::Respawn
+            }
+            State::Probing(_) | State::Handshaking(_) | State::Starting(_) | State::Ready(_) => {
                 self.meter.counts.crashes += 1;
                 After::Fail(Cause::Ended)
             }
@@ -352,7 +353,7 @@ impl Server {
                 closing.after = later(closing.after, after);
                 self.state = State::Closing(closing);
             }
-            state @ (State::Starting { .. } | State::Probing(_) | State::Handshaking(_)) => {
+            state @ (State::Starting(_) | State::Probing(_) | State::Handshaking(_)) => {
                 self.state = state;
                 self.begin_close(cx, after);
             }
@@ -384,7 +385,7 @@ impl Server {
     /// `false` where the incarnation was closing already, or there is none.
     fn enter_closing(&mut self, cx: &mut Context<'_>, after: After) -> bool {
         let (live, was_ready) = match std::mem::replace(&mut self.state, State::Stopped) {
-            State::Starting { .. } => (None, false),
+            State::Starting(_) => (None, false),
             State::Probing(live) | State::Handshaking(live) => (Some(live), false),
             State::Ready(live) | State::Draining(live, _) => (Some(live), true),
             same @ (State::Stopped | State::Closing(_) | State::Failed(_)) => {
@@ -479,8 +480,12 @@ impl Server {
                 cx.out.note(Note::Gone);
             }
             After::Restart => self.start(cx),
-            After::Respawn => self.open(cx, true),
+            After::Respawn => self.open(cx, Opening::Respawn),
             After::Fail(cause) => {
+                if !was_ready {
+                    // The verdict may be why: the next start asks.
+                    self.legacy_until = Time::ZERO;
+                }
                 let stderr_tail = self.log.tail();
                 let failure = match cause {
                     Cause::Ended if was_ready => Failure::Crashed { exit, stderr_tail },

@@ -161,7 +161,7 @@ impl Server {
             }
             State::Failed(failure) => failure.to_string(),
             State::Stopped
-            | State::Starting { .. }
+            | State::Starting(_)
             | State::Probing(_)
             | State::Handshaking(_)
             | State::Draining(..)
@@ -242,7 +242,7 @@ impl Server {
             failure: match &self.state {
                 State::Failed(failure) => Some(failure.clone()),
                 State::Stopped
-                | State::Starting { .. }
+                | State::Starting(_)
                 | State::Probing(_)
                 | State::Handshaking(_)
                 | State::Ready(_)
@@ -323,7 +323,7 @@ impl Server {
             failure: match &self.state {
                 State::Failed(failure) => Some(failure.clone()),
                 State::Stopped
-                | State::Starting { .. }
+                | State::Starting(_)
                 | State::Probing(_)
                 | State::Handshaking(_)
                 | State::Ready(_)
@@ -338,7 +338,7 @@ impl Server {
             State::Failed(failure) => failure.to_string(),
             State::Stopped if !self.enabled => "is disabled in its configuration".to_owned(),
             State::Stopped
-            | State::Starting { .. }
+            | State::Starting(_)
             | State::Probing(_)
             | State::Handshaking(_)
             | State::Ready(_)

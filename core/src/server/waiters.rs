@@ -101,7 +101,7 @@ impl Server {
                     server: self.name.clone(),
                     by: "stopped".to_owned(),
                 })),
-                State::Starting { .. }
+                State::Starting(_)
                 | State::Probing(_)
                 | State::Handshaking(_)
                 | State::Draining(..)
@@ -138,7 +138,7 @@ impl Server {
                 | ListState::Read
                 | ListState::Degraded(_) => Ok(Reply::Catalog(self.catalog.entries(kind).to_vec())),
             }),
-            State::Starting { .. } | State::Probing(_) | State::Handshaking(_) => None,
+            State::Starting(_) | State::Probing(_) | State::Handshaking(_) => None,
             State::Draining(_, after) if after.is_temporary() => None,
             State::Closing(closing) if closing.after.is_temporary() => None,
             State::Stopped | State::Failed(_) | State::Draining(..) | State::Closing(_) => {
