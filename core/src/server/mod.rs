@@ -2,6 +2,7 @@
 
 mod calls;
 mod execute;
+mod ladder;
 mod lifecycle;
 mod log;
 mod rounds;
