@@ -70,6 +70,11 @@ impl Link {
         self.lines.push(bytes);
     }
 
+    /// What is left when the stream has ended.
+    pub(crate) fn last_line(&mut self) -> Option<Result<Bytes, LineTooLong>> {
+        self.lines.finish()
+    }
+
     pub(crate) fn next_line(&mut self) -> Option<Result<Bytes, LineTooLong>> {
         self.lines.next_line()
     }

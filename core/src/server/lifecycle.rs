@@ -69,6 +69,7 @@ impl Server {
             Signal::Eof { link: _ } => {
                 if let Some(live) = self.state.live_mut() {
                     live.eof = true;
+                    live.session.on_eof(cx.out);
                 }
                 self.on_ended(cx);
             }

@@ -611,3 +611,24 @@ fn a_shutdown_tells_no_state_of_a_server_that_was_stopped() {
     world.command(|id| McpCommand::Shutdown { id, grace: None });
     assert!(world.states("a").is_empty());
 }
+
+#[test]
+fn a_last_answer_without_a_line_break_counts_and_a_part_of_one_does_not() {
+    let mut world = World::new();
+    let link = world.modern(server("a"));
+    let call = world.call("a", "t");
+    let frame = world.sent(link).remove(0);
+    world.say_raw(link, answer(&frame, json!({"last": "words"})).to_string());
+    world.exit(link, Exit::Code(0));
+    assert_eq!(world.outcome(call).unwrap().unwrap()["last"], "words");
+
+    let link = world.modern(server("b"));
+    let call = world.call("b", "t");
+    let frame = world.sent(link).remove(0);
+    let whole = answer(&frame, json!({"secret": "words"})).to_string();
+    world.say_raw(link, &whole[..whole.len() - 3]);
+    world.exit(link, Exit::Code(0));
+    let outcome = world.outcome(call).unwrap().unwrap_err();
+    assert!(matches!(outcome, CallError::ServerGone { .. }));
+    assert!(!format!("{outcome:?}").contains("secret"), "{outcome:?}");
+}
