@@ -1,6 +1,7 @@
 //! What the tests from outside share: a reference client, the servers it talks to, and the means
 //! to look at processes. Nothing here uses any other crate of the project.
 
+mod bench;
 mod binary;
 mod client;
 mod config;
@@ -11,7 +12,8 @@ mod page;
 mod scratch;
 
 pub use crate::{
-    binary::{fake_server, mcp_fleet},
+    bench::Bench,
+    binary::{example, fake_server, mcp_fleet},
     client::{Client, Era, RpcError},
     config::write_config,
     fleet::{Fleet, Output},

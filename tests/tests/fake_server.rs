@@ -28,16 +28,12 @@ fn both_eras_are_spoken() -> Result<()> {
 
 #[test]
 fn one_era_refuses_the_other() -> Result<()> {
-    let code = |refused: Result<Client>| {
-        let error = refused.map(drop).unwrap_err();
-        error.downcast::<RpcError>().unwrap().0["code"].clone()
-    };
     let modern = Client::start(&fake(&["--era", "legacy"])?, Era::Modern);
-    assert_eq!(code(modern), -32601);
+    assert_eq!(code(modern)?, -32601);
     let legacy = Client::start(&fake(&["--era", "modern"])?, Era::Legacy);
-    assert_eq!(code(legacy), -32022);
+    assert_eq!(code(legacy)?, -32022);
     let chosen = Client::start(&fake(&["--discover", "-32000"])?, Era::Modern);
-    assert_eq!(code(chosen), -32000);
+    assert_eq!(code(chosen)?, -32000);
     Ok(())
 }
 
@@ -45,11 +41,8 @@ fn one_era_refuses_the_other() -> Result<()> {
 fn an_incomplete_envelope_is_refused() -> Result<()> {
     let mut client = Client::start(&fake(&[])?, Era::Legacy)?;
     let version = "io.modelcontextprotocol/protocolVersion";
-    let error = client.request("tools/list", json!({"_meta": {version: "2026-07-28"}}));
-    assert_eq!(
-        error.unwrap_err().downcast::<RpcError>().unwrap().0["code"],
-        -32602
-    );
+    let refused = client.request("tools/list", json!({"_meta": {version: "2026-07-28"}}));
+    assert_eq!(code(refused)?, -32602);
     Ok(())
 }
 
@@ -325,4 +318,17 @@ fn a_giant_line_needs_no_giant_server() -> Result<()> {
 
 fn fake(flags: &[&str]) -> Result<Launch> {
     Ok(Launch::new(fake_server()?).args(flags))
+}
+
+/// The code of the error that a server answered with.
+fn code<T>(outcome: Result<T>) -> Result<Value> {
+    match outcome {
+        Ok(_) => Err("the server did not refuse".into()),
+        Err(error) => Ok(error
+            .downcast::<RpcError>()?
+            .0
+            .get("code")
+            .cloned()
+            .unwrap_or_default()),
+    }
 }

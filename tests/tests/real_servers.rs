@@ -1,9 +1,9 @@
 //! Every real server says through `mcp-fleet` what it says when it is asked directly.
 
-use std::{path::Path, process::Command};
+use std::{ffi::OsStr, path::Path, process::Command};
 
 use mcp_fleet_tests::{
-    Client, Era, Fleet, Launch, Page, Result, Scratch, node, python, write_config,
+    Client, Era, Fleet, Launch, Output, Page, Result, Scratch, example, node, python, write_config,
 };
 use serde_json::{Value, json};
 
@@ -12,7 +12,8 @@ fn everything_lists_and_answers_the_same() -> Result<()> {
     Pair::new("everything", Era::Legacy, |_| node("mcp-server-everything"))?
         .lists_the_same()?
         .calls_the_same("get-structured-content", json!({"location": "New York"}))?
-        .calls_the_same("echo", json!({"message": "h\u{e9}llo \u{1f980}\n\u{2028}"}))?;
+        .calls_the_same("echo", json!({"message": "h\u{e9}llo \u{1f980}\n\u{2028}"}))?
+        .examples_call_the_same("get-structured-content", json!({"location": "Chicago"}))?;
     Ok(())
 }
 
@@ -29,7 +30,8 @@ fn filesystem_lists_and_answers_the_same() -> Result<()> {
         .calls_the_same(
             "read_text_file",
             json!({"path": files.path().join("a/b.txt")}),
-        )?;
+        )?
+        .examples_call_the_same("directory_tree", json!({"path": files.path()}))?;
     Ok(())
 }
 
@@ -44,7 +46,8 @@ fn memory_lists_and_answers_the_same() -> Result<()> {
         .lists_the_same()?
         .prepared_with(&[("create_entities", json!({"entities": [ada]}))])?
         .calls_the_same("create_entities", json!({"entities": [bob]}))?
-        .calls_the_same("read_graph", json!({}))?;
+        .calls_the_same("read_graph", json!({}))?
+        .examples_call_the_same("read_graph", json!({}))?;
     Ok(())
 }
 
@@ -61,6 +64,21 @@ fn sequential_thinking_lists_and_answers_the_same() -> Result<()> {
     })?
     .lists_the_same()?
     .calls_the_same("sequentialthinking", thought)?;
+    Ok(())
+}
+
+#[test]
+fn sequential_thinking_answers_the_examples_the_same() -> Result<()> {
+    // The server counts thoughts in a session, so the examples ask a session that has none.
+    let thought = json!({
+        "thought": "one",
+        "nextThoughtNeeded": false,
+        "thoughtNumber": 1,
+        "totalThoughts": 1,
+    });
+    let server = |_: &Path| node("mcp-server-sequential-thinking");
+    Pair::new("thinking", Era::Legacy, server)?
+        .examples_call_the_same("sequentialthinking", thought)?;
     Ok(())
 }
 
@@ -92,7 +110,8 @@ fn git_lists_and_answers_the_same() -> Result<()> {
     Pair::new("git", Era::Modern, |_| python("modern", "mcp-server-git"))?
         .lists_the_same()?
         .calls_the_same("git_log", place.clone())?
-        .calls_the_same("git_status", place)?;
+        .calls_the_same("git_status", place.clone())?
+        .examples_call_the_same("git_status", place)?;
     Ok(())
 }
 
@@ -100,12 +119,14 @@ fn git_lists_and_answers_the_same() -> Result<()> {
 fn time_lists_and_answers_the_same() -> Result<()> {
     let server =
         |_: &Path| Ok(python("modern", "mcp-server-time")?.args(["--local-timezone", "UTC"]));
-    let pair = Pair::new("time", Era::Modern, server)?.lists_the_same()?;
+    let mut pair = Pair::new("time", Era::Modern, server)?;
+    pair.lists_the_same()?;
     let noon = json!({"source_timezone": "Asia/Tokyo", "time": "12:00", "target_timezone": "Asia/Kolkata"});
     // The answer holds today's date: midnight may lie between the two sides, but not twice.
     if pair.calls_the_same("convert_time", noon.clone()).is_err() {
-        pair.calls_the_same("convert_time", noon)?;
+        pair.calls_the_same("convert_time", noon.clone())?;
     }
+    pair.examples_call_the_same("convert_time", noon)?;
     Ok(())
 }
 
@@ -118,7 +139,8 @@ fn fetch_lists_and_answers_the_same() -> Result<()> {
     };
     Pair::new("fetch", Era::Modern, server)?
         .lists_the_same()?
-        .calls_the_same("fetch", json!({"url": page.url("a"), "raw": true}))?;
+        .calls_the_same("fetch", json!({"url": page.url("a"), "raw": true}))?
+        .examples_call_the_same("fetch", json!({"url": page.url("a"), "raw": true}))?;
     Ok(())
 }
 
@@ -142,7 +164,8 @@ fn sqlite_lists_and_answers_the_same() -> Result<()> {
             ),
         ])?
         .calls_the_same("write_query", json!({"query": "DELETE FROM t WHERE a = 1"}))?
-        .calls_the_same("read_query", json!({"query": "SELECT * FROM t"}))?;
+        .calls_the_same("read_query", json!({"query": "SELECT * FROM t"}))?
+        .examples_call_the_same("read_query", json!({"query": "SELECT * FROM t"}))?;
     Ok(())
 }
 
@@ -156,7 +179,8 @@ fn the_official_sdk_lists_and_answers_the_same() -> Result<()> {
         .lists_the_same()?
         .calls_the_same("divide", json!({"a": 7, "b": 2}))?
         .calls_the_same("divide", json!({"a": 7, "b": 0}))?
-        .calls_the_same("count", json!({"to": 3, "pause_ms": 1}))?;
+        .calls_the_same("count", json!({"to": 3, "pause_ms": 1}))?
+        .examples_call_the_same("divide", json!({"a": 9, "b": 4}))?;
     Ok(())
 }
 
@@ -164,7 +188,8 @@ fn the_official_sdk_lists_and_answers_the_same() -> Result<()> {
 struct Pair {
     name: &'static str,
     era: Era,
-    direct: Launch,
+    /// One session serves all that a test asks directly.
+    direct: Client,
     fleet: Launch,
     scratch: Scratch,
 }
@@ -173,7 +198,7 @@ impl Pair {
     /// `launch` gets the directory in which its side may keep state.
     fn new(name: &'static str, era: Era, launch: impl Fn(&Path) -> Result<Launch>) -> Result<Self> {
         let scratch = Scratch::new(name)?;
-        let direct = launch(&scratch.directory("direct")?)?;
+        let direct = Client::start(&launch(&scratch.directory("direct")?)?, era)?;
         let fleet = launch(&scratch.directory("fleet")?)?;
         Ok(Self {
             name,
@@ -185,56 +210,57 @@ impl Pair {
     }
 
     /// Makes these calls on both sides, directly.
-    fn prepared_with(self, calls: &[(&str, Value)]) -> Result<Self> {
-        for launch in [&self.direct, &self.fleet] {
-            let mut client = Client::start(launch, self.era)?;
-            for (tool, arguments) in calls {
-                client.call(tool, arguments.clone())?;
-            }
-            client.close()?;
+    fn prepared_with(&mut self, calls: &[(&str, Value)]) -> Result<&mut Self> {
+        let mut other = Client::start(&self.fleet, self.era)?;
+        for (tool, arguments) in calls {
+            self.direct.call(tool, arguments.clone())?;
+            other.call(tool, arguments.clone())?;
         }
+        other.close()?;
         Ok(self)
     }
 
-    fn lists_the_same(self) -> Result<Self> {
-        let mut client = Client::start(&self.direct, self.era)?;
-        let tools = client.list("tools/list", "tools")?;
-        client.close()?;
+    fn lists_the_same(&mut self) -> Result<&mut Self> {
+        let tools = self.direct.list("tools/list", "tools")?;
         assert!(!tools.is_empty());
-        let config = write_config(&self.scratch, &[(self.name, &self.fleet)], &json!({}))?;
-        let config = config.as_os_str();
-        let arguments = [
-            "tools".as_ref(),
-            config,
-            "--server".as_ref(),
-            self.name.as_ref(),
-            "--json".as_ref(),
-        ];
-        let listed = Fleet::run(arguments)?.json(0)?;
+        let listed = self.run("tools", &["--server", self.name])?.json(0)?;
         assert_eq!(listed, json!({self.name: tools}));
         Ok(self)
     }
 
-    fn calls_the_same(&self, tool: &str, arguments: Value) -> Result<&Self> {
-        let mut client = Client::start(&self.direct, self.era)?;
-        let direct = client.call(tool, arguments.clone())?;
-        client.close()?;
+    fn calls_the_same(&mut self, tool: &str, arguments: Value) -> Result<&mut Self> {
+        let direct = self.direct.call(tool, arguments.clone())?;
         let failed = direct.get("isError") == Some(&Value::Bool(true));
-        let config = write_config(&self.scratch, &[(self.name, &self.fleet)], &json!({}))?;
-        let arguments = arguments.to_string();
-        let config = config.as_os_str();
-        let words = [
-            "call".as_ref(),
-            config,
-            self.name.as_ref(),
-            tool.as_ref(),
-            arguments.as_ref(),
-            "--json".as_ref(),
-        ];
-        let through_fleet = Fleet::run(words)?.json(i32::from(failed))?;
+        let output = self.run("call", &[self.name, tool, &arguments.to_string()])?;
+        let through_fleet = output.json(i32::from(failed))?;
         if through_fleet != direct {
             return Err(format!("{tool}: {through_fleet} is not {direct}").into());
         }
         Ok(self)
+    }
+
+    /// Makes a call that changes nothing from the example programs of both runtimes.
+    fn examples_call_the_same(&mut self, tool: &str, arguments: Value) -> Result<&mut Self> {
+        let direct = self.direct.call(tool, arguments.clone())?;
+        let config = write_config(&self.scratch, &[(self.name, &self.fleet)], &json!({}))?;
+        for name in ["tokio_call", "smol_call"] {
+            let output = Command::new(example(name)?)
+                .arg(&config)
+                .args([self.name, tool, &arguments.to_string()])
+                .output()?;
+            assert!(output.status.success(), "{name} {tool}: {output:?}");
+            let said: Value = serde_json::from_slice(&output.stdout)?;
+            assert_eq!(said, direct, "{name} {tool}");
+        }
+        Ok(self)
+    }
+
+    /// Runs `mcp-fleet VERB FILE WORDS... --json`.
+    fn run(&self, verb: &str, words: &[&str]) -> Result<Output> {
+        let config = write_config(&self.scratch, &[(self.name, &self.fleet)], &json!({}))?;
+        let mut arguments: Vec<&OsStr> = vec![verb.as_ref(), config.as_os_str()];
+        arguments.extend(words.iter().map(OsStr::new));
+        arguments.push("--json".as_ref());
+        Fleet::run(arguments)
     }
 }

@@ -33,7 +33,9 @@ pub use crate::{
     error::{ExecuteError, ManageError, StartError},
     events::{Events, Update},
     handle::{McpRuntime, RuntimeOptions},
-    in_process::{InProcessServer, serve},
+    in_process::{
+        InProcessServer, Tool, ToolAnnotations, ToolCall, ToolOutput, serve, serve_streams,
+    },
     journal::Journal,
     links::{Links, SIGNALS_MAX},
     manager::McpManagerV2,

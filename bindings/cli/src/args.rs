@@ -1,0 +1,253 @@
+//! What can be said on the command line.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::{Args, Parser, Subcommand, ValueEnum, builder::styling};
+use clap_complete::Shell;
+
+const STYLES: styling::Styles = styling::Styles::styled()
+    .header(styling::AnsiColor::Green.on_default().bold())
+    .usage(styling::AnsiColor::Green.on_default().bold())
+    .literal(styling::AnsiColor::Cyan.on_default().bold())
+    .placeholder(styling::AnsiColor::Cyan.on_default())
+    .error(styling::AnsiColor::Red.on_default().bold())
+    .valid(styling::AnsiColor::Green.on_default())
+    .invalid(styling::AnsiColor::Yellow.on_default());
+
+const AFTER_HELP: &str = "\
+Examples:
+  mcp-fleet                     Show what a fleet does, with three servers of its own
+  mcp-fleet check .mcp.json     Validate a file, start nothing
+  mcp-fleet tools .mcp.json     List the tools of all servers
+  mcp-fleet call .mcp.json files read_text_file '{\"path\": \"notes.txt\"}'
+
+Exit codes:
+  0    Success
+  1    The tool or its server answered with an error
+  2    The command line or the configuration is wrong
+  3    A server is unavailable
+  4    A deadline passed
+  130  Interrupted (SIGINT)
+  143  Terminated (SIGTERM)
+
+The first Ctrl-C or SIGTERM lets servers finish and stops them; the second kills them at once.
+Data goes to standard output, everything else to standard error.";
+
+/// Run and use MCP servers, with the `mcpServers` file you already have.
+#[derive(Parser, Debug)]
+#[command(
+    name = "mcp-fleet",
+    version,
+    styles = STYLES,
+    after_help = AFTER_HELP,
+    max_term_width = 100,
+    disable_help_subcommand = true
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+    #[command(flatten)]
+    pub(crate) global: Global,
+}
+
+/// Options of every command.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Global options")]
+pub(crate) struct Global {
+    /// How much to log on standard error
+    #[arg(
+        long,
+        value_name = "LEVEL",
+        value_enum,
+        default_value_t = LogLevel::Warn,
+        env = "MCP_FLEET_LOG_LEVEL",
+        hide_env_values = true,
+        global = true
+    )]
+    pub(crate) log_level: LogLevel,
+
+    /// Record every input of the fleet in this file, for replay
+    ///
+    /// The file holds what servers and callers said, secrets included. An existing file is replaced.
+    #[arg(long, value_name = "FILE", global = true)]
+    pub(crate) journal: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub(crate) enum LogLevel {
+    Off,
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum Command {
+    /// Deploy three built-in servers and call them all at once (default)
+    Demo,
+    /// Validate a configuration file and start nothing
+    Check(CheckArgs),
+    /// Start the servers of a file and list them
+    Servers(ListArgs),
+    /// Start the servers of a file and list their tools
+    Tools(ToolsArgs),
+    /// Call one tool of one server
+    Call(CallArgs),
+    /// Print a completion script
+    Completions(CompletionsArgs),
+    /// A server of the demo, on standard input and output
+    #[command(name = "__demo-server", hide = true)]
+    DemoServer(DemoServerArgs),
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  mcp-fleet check .mcp.json
+  mcp-fleet check .vscode/mcp.json
+
+Prints every error and warning with line, column and key. Exits with 2 if there are errors.")]
+pub(crate) struct CheckArgs {
+    /// File with `mcpServers` (or VS Code's `servers`); comments are allowed
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  mcp-fleet servers .mcp.json
+  mcp-fleet servers .mcp.json --json | jq '.[] | {name, state, revision}'
+
+Exits with 3 if a server could not be started; the others are listed all the same.")]
+pub(crate) struct ListArgs {
+    /// File with `mcpServers` (or VS Code's `servers`); comments are allowed
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  mcp-fleet tools .mcp.json
+  mcp-fleet tools .mcp.json --server files
+  mcp-fleet tools .mcp.json --json | jq '.files[].inputSchema'
+
+With --json: an object with one array for each server, the tools in it as the server gave them.
+Exits with 3 if a server could not be started; the tools of the others are listed all the same.")]
+pub(crate) struct ToolsArgs {
+    /// File with `mcpServers` (or VS Code's `servers`); comments are allowed
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+
+    /// Start and list this server only (repeatable)
+    #[arg(long, value_name = "NAME")]
+    pub(crate) server: Vec<String>,
+
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  mcp-fleet call .mcp.json files list_directory '{\"path\": \".\"}'
+  mcp-fleet call .mcp.json memory create_entities @entities.json
+  jq -n '{timezone: \"UTC\"}' | mcp-fleet call .mcp.json time get_current_time - --json
+
+Only the server that is called is started. Text is printed as it is; images and other content in
+one line each. Exits with 1 if the tool reports an error.")]
+pub(crate) struct CallArgs {
+    /// File with `mcpServers` (or VS Code's `servers`); comments are allowed
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+
+    /// Name of the server in the file
+    #[arg(value_name = "SERVER")]
+    pub(crate) server: String,
+
+    /// Name of the tool, as `mcp-fleet tools` lists it
+    #[arg(value_name = "TOOL")]
+    pub(crate) tool: String,
+
+    /// Arguments: a JSON object, `@file` to read it from a file, or `-` from standard input
+    #[arg(value_name = "JSON", allow_hyphen_values = true)]
+    pub(crate) arguments: Option<String>,
+
+    /// Print the whole `CallToolResult` as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// Give up after so many seconds, the start of the server included
+    ///
+    /// Where absent, the server's `startTimeoutMs` and `timeoutMs` hold.
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) timeout: Option<Duration>,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  mcp-fleet completions bash > ~/.local/share/bash-completion/completions/mcp-fleet
+  mcp-fleet completions zsh > \"${fpath[1]}/_mcp-fleet\"
+  mcp-fleet completions fish > ~/.config/fish/completions/mcp-fleet.fish")]
+pub(crate) struct CompletionsArgs {
+    /// Shell to write for
+    #[arg(value_name = "SHELL", value_enum)]
+    pub(crate) shell: Shell,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct DemoServerArgs {
+    /// How long every call takes, in milliseconds
+    #[arg(long, default_value_t = 0)]
+    pub(crate) delay_ms: u64,
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text
+        .parse()
+        .map_err(|_| "not a number of seconds".to_owned())?;
+    match Duration::try_from_secs_f64(seconds) {
+        Ok(duration) if !duration.is_zero() => Ok(duration),
+        Ok(_) => Err("must be more than 0".to_owned()),
+        Err(_) => Err("not a number of seconds".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definitions_are_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn timeouts_are_positive_seconds() {
+        assert_eq!(seconds("1.5"), Ok(Duration::from_millis(1500)));
+        for wrong in ["0", "-1", "NaN", "inf", "1e300", "soon", ""] {
+            assert!(seconds(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn arguments_may_begin_with_a_hyphen() {
+        let line = ["mcp-fleet", "call", "f", "s", "t", "-", "--json"];
+        let Some(Command::Call(call)) = Cli::parse_from(line).command else {
+            panic!("no call")
+        };
+        assert_eq!(call.arguments.as_deref(), Some("-"));
+        assert!(call.json);
+    }
+}

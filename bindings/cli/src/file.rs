@@ -1,0 +1,146 @@
+//! The configuration file, and the servers of it that a command needs.
+
+use std::{fs, io, path::Path};
+
+use mcp_fleet_core::config::{self, ConfigErrors, FleetConfig, Loaded, ServerConfig};
+
+use crate::{exit::Problem, output};
+
+/// Reads and judges a file.
+///
+/// # Errors
+/// Where the file cannot be read at all.
+pub(crate) fn judge(path: &Path) -> Result<Result<Loaded, ConfigErrors>, Problem> {
+    let text = fs::read_to_string(path).map_err(|error| unreadable(path, &error))?;
+    let variable = |name: &str| std::env::var(name).ok();
+    Ok(config::read(&path.display().to_string(), &text, &variable))
+}
+
+/// Reads a file that is to be used, and says on standard error what looks wrong with it: with all
+/// of it where `servers` is empty, or else with those servers and the file itself.
+///
+/// # Errors
+/// Where the file cannot be used.
+pub(crate) fn load(path: &Path, servers: &[String]) -> Result<FleetConfig, Problem> {
+    match judge(path)? {
+        Ok(Loaded { config, warnings }) => {
+            for warning in warnings
+                .iter()
+                .filter(|warning| concerns(&warning.key, servers))
+            {
+                output::warn(&warning.to_string());
+            }
+            Ok(config)
+        }
+        Err(errors) => Err(unusable(path, &errors)),
+    }
+}
+
+/// Whether a key such as `mcpServers.files.args[1]` is of one of the servers, or of none.
+fn concerns(key: &str, servers: &[String]) -> bool {
+    let section = key
+        .strip_prefix("mcpServers.")
+        .or_else(|| key.strip_prefix("servers."));
+    let named = section.and_then(|rest| rest.split('.').next());
+    named.is_none_or(|named| servers.is_empty() || servers.iter().any(|server| server == named))
+}
+
+/// Says all that is wrong with a file.
+pub(crate) fn unusable(path: &Path, errors: &ConfigErrors) -> Problem {
+    for warning in &errors.warnings {
+        output::warn(&warning.to_string());
+    }
+    let (last, others) = match errors.errors.split_last() {
+        Some((last, others)) => (last.to_string(), others),
+        None => (path.display().to_string(), [].as_slice()),
+    };
+    for error in others {
+        Problem::usage(error).report();
+    }
+    Problem::usage(last)
+}
+
+/// Takes one server out of a fleet.
+///
+/// # Errors
+/// Where there is none of that name, or it is disabled.
+pub(crate) fn take(
+    config: &mut FleetConfig,
+    path: &Path,
+    name: &str,
+) -> Result<ServerConfig, Problem> {
+    let names: Vec<String> = config
+        .servers
+        .iter()
+        .map(|server| server.name.to_string())
+        .collect();
+    let position = config
+        .servers
+        .iter()
+        .position(|server| server.name.as_str() == name);
+    let Some(position) = position else {
+        let message = format!("no server named {name:?} in {}", path.display());
+        let hint = match names.as_slice() {
+            [] => "the file has no servers; add one below `mcpServers`".to_owned(),
+            names => match nearest(name, names) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("it has {}", names.join(", ")),
+            },
+        };
+        return Err(Problem::usage(message).hint(hint));
+    };
+    let server = config.servers.swap_remove(position);
+    if !server.enabled {
+        let message = format!("{name} is disabled in {}", path.display());
+        return Err(Problem::usage(message).hint("remove `\"disabled\": true` from the server"));
+    }
+    Ok(server)
+}
+
+/// The name that was probably meant.
+pub(crate) fn nearest<'a>(name: &str, names: &'a [String]) -> Option<&'a str> {
+    let similarity = |other: &&String| strsim::jaro_winkler(name, other);
+    names
+        .iter()
+        .filter(|other| similarity(other) >= 0.8)
+        .max_by(|a, b| similarity(a).total_cmp(&similarity(b)))
+        .map(String::as_str)
+}
+
+fn unreadable(path: &Path, error: &io::Error) -> Problem {
+    let problem = Problem::usage(format!("cannot read {}: {error}", path.display()));
+    if error.kind() == io::ErrorKind::NotFound {
+        problem.hint("give the path of a file with `mcpServers`, such as .mcp.json")
+    } else {
+        problem
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_warnings_of_the_servers_in_use_are_said() {
+        let files = ["files".to_owned()];
+        for key in [
+            "mcpServers.files.timeoutMs",
+            "servers.files",
+            "fleet.maxServers",
+            "",
+            "inputs",
+        ] {
+            assert!(concerns(key, &files), "{key}");
+        }
+        assert!(!concerns("mcpServers.files2.env", &files));
+        assert!(concerns("mcpServers.files2.env", &[]));
+    }
+
+    #[test]
+    fn near_names_are_near() {
+        let names = ["filesystem", "git", "memory"].map(str::to_owned);
+        assert_eq!(nearest("filesytem", &names), Some("filesystem"));
+        assert_eq!(nearest("memry", &names), Some("memory"));
+        assert_eq!(nearest("weather", &names), None);
+    }
+}

@@ -1,0 +1,98 @@
+//! `mcp-fleet servers`: which servers of a file start, and what they are.
+
+use futures::{StreamExt, stream::FuturesUnordered};
+use mcp_fleet_core::{ServerInfo, ServerState, config::ServerConfig};
+use mcp_fleet_driver::ManageError;
+
+use crate::{
+    args::{Global, ListArgs},
+    exit::{self, Exit, Problem},
+    file,
+    host::Host,
+    output::{
+        self,
+        table::{Table, terminal_width},
+    },
+    signals::Signals,
+};
+
+pub(crate) async fn run(
+    args: &ListArgs,
+    global: &Global,
+    signals: &mut Signals,
+) -> Result<Exit, Problem> {
+    let mut config = file::load(&args.file, &[])?;
+    let servers = std::mem::take(&mut config.servers);
+    let host = Host::new(config, global)?;
+    host.run(signals, list(&host, servers, args.json)).await
+}
+
+async fn list(host: &Host, servers: Vec<ServerConfig>, json: bool) -> Result<Exit, Problem> {
+    let mut starts: FuturesUnordered<_> = servers
+        .into_iter()
+        .map(|server| start(host, server))
+        .collect();
+    let mut exit = Exit::Success;
+    while let Some(outcome) = starts.next().await {
+        if let Err(error) = outcome {
+            let problem = exit::of_manage(&error);
+            problem.report();
+            exit = Exit::Unavailable;
+        }
+    }
+    let servers = host
+        .servers()
+        .await
+        .map_err(|error| exit::of_manage(&error))?;
+    if json {
+        let text = serde_json::to_string_pretty(&servers).map_err(Problem::usage)?;
+        output::print_raw(&format!("{text}\n"))?;
+        return Ok(exit);
+    }
+    let mut table = Table::new(&[
+        "SERVER",
+        "KIND",
+        "STATE",
+        "PROTOCOL",
+        ">TOOLS",
+        ">RESOURCES",
+        ">PROMPTS",
+        "PROGRAM",
+    ]);
+    for server in &servers {
+        table.row(row(server));
+    }
+    output::print(&table.render(terminal_width()))?;
+    Ok(exit)
+}
+
+async fn start(host: &Host, server: ServerConfig) -> Result<(), ManageError> {
+    let name = server.name.clone();
+    host.deploy(server).await?;
+    host.settle(name.as_str()).await;
+    Ok(())
+}
+
+fn row(server: &ServerInfo) -> [String; 8] {
+    let number = |entries: Option<usize>| entries.map_or_else(|| "-".to_owned(), |n| n.to_string());
+    let program = server.implementation.as_ref().map_or_else(
+        || "-".to_owned(),
+        |program| format!("{} {}", program.name, program.version),
+    );
+    let state = match (server.state, &server.degraded) {
+        (ServerState::Ready, Some(why)) => format!("ready, but {why}"),
+        (state, _) => state.to_string(),
+    };
+    [
+        server.name.to_string(),
+        server.kind.clone(),
+        state,
+        server
+            .revision
+            .map_or_else(|| "-".to_owned(), |revision| revision.to_string()),
+        number(server.tools),
+        number(server.resources),
+        number(server.prompts),
+        program,
+    ]
+}
