@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mcp_fleet_core::CallOptions;
+use mcp_fleet_core::{CallOptions, ServerState};
 use mcp_fleet_driver::AsyncRuntime;
 use serde_json::json;
 
@@ -108,10 +108,13 @@ pub(crate) async fn half_an_answer_is_none<R: AsyncRuntime>(world: &mut World<R>
     world.counts("odd").await;
 }
 
-pub(crate) async fn an_answer_without_a_line_break_is_none<R: AsyncRuntime>(world: &mut World<R>) {
+pub(crate) async fn an_answer_without_a_line_break_is_the_last_word<R: AsyncRuntime>(
+    world: &mut World<R>,
+) {
     world.up("odd", &["--era", "legacy"]).await;
     world
         .tool("odd", "odd", json!({"kind": "no-newline"}))
         .await;
+    world.until_state("odd", ServerState::Failed).await;
     world.counts("odd").await;
 }

@@ -117,7 +117,7 @@ fn main() {
             results_that_break_the_protocol_end_their_call
             a_tool_that_fails_is_a_result_and_a_request_that_fails_is_none
             half_an_answer_is_none
-            an_answer_without_a_line_break_is_none
+            an_answer_without_a_line_break_is_the_last_word
         }
         framing {
             single_bytes_make_the_same_messages
