@@ -15,6 +15,7 @@ mod catalog;
 mod endings;
 mod eras;
 mod framing;
+mod in_process;
 mod journal;
 mod ladder;
 mod lives;
@@ -175,6 +176,9 @@ fn main() {
         attached {
             a_pair_of_streams_is_a_server
             streams_that_end_are_a_crash
+        }
+        in_process {
+            a_value_is_a_server
         }
     };
     let trials = trials.into_iter().chain(journal::trials()).collect();
