@@ -4,15 +4,11 @@ use std::time::Duration;
 
 use super::{
     Context, Server,
+    execute::Loss,
     state::{After, Cause, Closing, Opening, State},
     timers::Timer,
 };
-use crate::{
-    effect::Effect,
-    error::{Exit, Failure},
-    link::Note,
-    time::Time,
-};
+use crate::{effect::Effect, error::Failure, link::Note, time::Time};
 
 impl Server {
     /// Makes the way for what is to come `after`: at once where nothing runs, else by draining.
@@ -151,46 +147,57 @@ impl Server {
             after,
         } = closing;
         let exit = live.as_ref().and_then(|live| live.exit);
+        let loss = self.loss(&after, exit);
         if let Some(live) = live {
-            self.lose(cx, live.session, exit);
+            self.lose(cx, live.session, &loss);
         }
-        self.arrive(cx, after, Some((exit, was_ready)));
+        self.arrive(cx, after, Some((loss, was_ready)));
     }
 
     /// What comes after the incarnation. `ended` tells how it ended, where there was one.
-    fn arrive(&mut self, cx: &mut Context<'_>, after: After, ended: Option<(Option<Exit>, bool)>) {
-        let (exit, was_ready) = ended.unwrap_or((None, false));
+    fn arrive(&mut self, cx: &mut Context<'_>, after: After, ended: Option<(Loss, bool)>) {
         match after {
             After::Stop => {
                 self.enter(cx, State::Stopped);
-                self.refuse_parked(cx, false, exit);
+                self.refuse_parked(cx, None);
             }
             After::Retire => {
                 self.enter(cx, State::Stopped);
-                self.refuse_parked(cx, false, exit);
+                self.refuse_parked(cx, None);
                 self.retire_waiters(cx);
                 cx.out.note(Note::Gone);
             }
             After::Restart => self.start(cx),
             After::Respawn => self.open(cx, Opening::Respawn),
             After::Fail(cause) => {
+                let (loss, was_ready) = match ended {
+                    Some((loss, was_ready)) => (Some(loss), was_ready),
+                    None => (None, false),
+                };
                 if !was_ready {
                     // The verdict may be why: the next start asks.
                     self.legacy_until = Time::ZERO;
                 }
-                let stderr_tail = self.log.tail();
-                let failure = match cause {
-                    Cause::Ended if was_ready => Failure::Crashed { exit, stderr_tail },
-                    Cause::Ended => Failure::EndedEarly { exit, stderr_tail },
-                    Cause::StartTimedOut => Failure::StartTimedOut {
-                        after: self.limits.start_timeout,
-                        stderr_tail,
-                    },
-                    Cause::Known(failure) => failure,
-                };
+                let failure = self.failure(cause, loss.as_ref(), was_ready);
                 self.enter(cx, State::Failed(failure));
-                self.refuse_parked(cx, was_ready, exit);
+                self.refuse_parked(cx, loss.as_ref().filter(|_| was_ready));
             }
+        }
+    }
+
+    fn failure(&self, cause: Cause, loss: Option<&Loss>, was_ready: bool) -> Failure {
+        let exit = loss.and_then(|loss| loss.exit);
+        let stderr_tail = loss
+            .map(|loss| loss.stderr_tail.clone())
+            .unwrap_or_default();
+        match cause {
+            Cause::Ended if was_ready => Failure::Crashed { exit, stderr_tail },
+            Cause::Ended => Failure::EndedEarly { exit, stderr_tail },
+            Cause::StartTimedOut => Failure::StartTimedOut {
+                after: self.limits.start_timeout,
+                stderr_tail,
+            },
+            Cause::Known(failure) => failure,
         }
     }
 }

@@ -36,17 +36,6 @@ fn checksum(text: &str) -> u64 {
     })
 }
 
-/// The story without what a race decides: whether a process that ends is noticed by its end or by
-/// the write that it does not take.
-pub(crate) fn timeless(story: &str) -> String {
-    let unwritten = "cannot write to it: Broken pipe (os error 32)";
-    ["; stderr ends with: ", "\\n", ""]
-        .iter()
-        .fold(story.to_owned(), |story, before| {
-            story.replace(&format!("{before}{unwritten}"), "")
-        })
-}
-
 /// The outcome of a call.
 pub(crate) fn call(outcome: &Result<RawJson, ExecuteError>) -> String {
     match outcome {

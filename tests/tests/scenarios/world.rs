@@ -353,7 +353,7 @@ impl<R: AsyncRuntime> World<R> {
         for (server, lines) in self.records() {
             story.push_str(&format!("\n# What {server} received\n{lines}"));
         }
-        words::timeless(&story)
+        story
             .replace(&*self.scratch.path().to_string_lossy(), "<scratch>")
             .replace(&*fake_server().unwrap().to_string_lossy(), "<fake-server>")
             .replace(
