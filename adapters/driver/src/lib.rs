@@ -37,7 +37,7 @@ pub use crate::{
         InProcessServer, Tool, ToolAnnotations, ToolCall, ToolOutput, serve, serve_streams,
     },
     journal::Journal,
-    links::{Links, SIGNALS_MAX},
+    links::{LINK_CHUNKS_MAX, Links, SIGNALS_MAX, Signals},
     manager::McpManagerV2,
     registry::Registry,
     result::ToolResult,
