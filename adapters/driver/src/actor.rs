@@ -339,7 +339,7 @@ impl<R: AsyncRuntime> RuntimeActor<R> {
             | Event::Violation { .. }
             | _) => self
                 .subscribers
-                .retain(|subscriber| subscriber.tell(&event)),
+                .retain_mut(|subscriber| subscriber.tell(&event)),
         }
     }
 
