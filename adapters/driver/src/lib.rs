@@ -29,7 +29,7 @@ mod waiters;
 pub use crate::{
     actor::RuntimeActor,
     call::{PendingCall, Progress, ProgressStream},
-    discovery::{discover, read_config},
+    discovery::{CONFIG_BYTES_MAX, discover, read_config, read_text},
     error::{ExecuteError, ManageError, StartError},
     events::{Events, Update},
     handle::{McpRuntime, RuntimeOptions},
