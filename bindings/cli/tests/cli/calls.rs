@@ -149,10 +149,10 @@ fn a_slow_tool_exits_with_4() {
 #[test]
 fn a_server_that_never_gets_ready_exits_with_4() {
     let place = Place::with_servers(&script("mute", "exec sleep 3600"));
-    let said = place.run(&["call", "fleet.json", "mute", "t", "--timeout", "0.3"]);
+    let said = place.run(&["call", "fleet.json", "mute", "t", "--timeout", "300ms"]);
     said.ended(4)
         .complains("mute was not ready within 300 ms")
-        .complains("--timeout SECONDS");
+        .complains("--timeout DURATION");
 }
 
 #[test]
