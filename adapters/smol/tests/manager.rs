@@ -16,6 +16,8 @@
 
 #[path = "../../driver/tests/scenarios/bench.rs"]
 mod bench;
+#[path = "../../driver/tests/scenarios/ends.rs"]
+mod ends;
 #[path = "../../driver/tests/scenarios/in_process.rs"]
 mod in_process;
 #[path = "../../driver/tests/scenarios/manager.rs"]
@@ -71,4 +73,11 @@ scenarios! {
     five_hundred_calls_of_an_in_process_server_are_told_apart
     a_cancelled_call_of_an_in_process_server_is_dropped
     a_panic_of_an_in_process_server_ends_no_more_than_it_must
+}
+
+#[test]
+fn a_manager_dropped_outside_of_its_runtime_leaves_no_process() {
+    let (manager, processes) = smol::block_on(ends::fleet(Smol));
+    drop(manager);
+    ends::await_death(&processes);
 }

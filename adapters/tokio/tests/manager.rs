@@ -16,6 +16,8 @@
 
 #[path = "../../driver/tests/scenarios/bench.rs"]
 mod bench;
+#[path = "../../driver/tests/scenarios/ends.rs"]
+mod ends;
 #[path = "../../driver/tests/scenarios/in_process.rs"]
 mod in_process;
 #[path = "../../driver/tests/scenarios/manager.rs"]
@@ -28,12 +30,7 @@ mod servers;
 use mcp_fleet_tokio::Tokio;
 
 fn run<F: Future<Output = ()>>(scenario: impl FnOnce(Tokio) -> F) {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .unwrap();
-    runtime.block_on(async {
+    new_runtime().block_on(async {
         let runtime = Tokio::current().unwrap();
         bench::patiently(&runtime, "end of the scenario", scenario(runtime.clone())).await;
     });
@@ -75,4 +72,37 @@ scenarios! {
     five_hundred_calls_of_an_in_process_server_are_told_apart
     a_cancelled_call_of_an_in_process_server_is_dropped
     a_panic_of_an_in_process_server_ends_no_more_than_it_must
+}
+
+fn new_runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap()
+}
+
+#[test]
+fn a_manager_dropped_outside_of_its_runtime_leaves_no_process() {
+    let runtime = new_runtime();
+    let (manager, processes) =
+        runtime.block_on(async { ends::fleet(Tokio::current().unwrap()).await });
+    drop(manager);
+    ends::await_death(&processes);
+}
+
+#[test]
+fn a_runtime_dropped_before_its_manager_leaves_no_process() {
+    let runtime = new_runtime();
+    let (manager, processes) =
+        runtime.block_on(async { ends::fleet(Tokio::current().unwrap()).await });
+    let mut events = manager.events();
+    drop(runtime);
+    ends::await_death(&processes);
+    new_runtime().block_on(async {
+        while events.next().await.is_some() {}
+        manager.list_servers().await.unwrap_err();
+        manager.execute_tool("meek", "echo", ()).await.unwrap_err();
+        manager.shutdown().await.unwrap();
+    });
 }
