@@ -58,7 +58,8 @@ pub enum McpCommand {
         /// The server's name.
         server: String,
     },
-    /// Make a call. Parked, within limits, while the server is not ready.
+    /// Make a call. Parked, within limits, while the server is not ready. Ignored while another
+    /// call of the same id has not ended, because an outcome could not tell the two apart.
     Execute {
         /// This call.
         call: CallId,

@@ -23,6 +23,19 @@ pub fn fake_server() -> Result<PathBuf> {
     find("FAKE_SERVER_BIN", "fake-server")
 }
 
+/// An example program of the adapters, built beside this test.
+///
+/// # Errors
+/// Where there is none, with the command that builds it.
+pub fn example(name: &str) -> Result<PathBuf> {
+    let path = profile_directory()?.join("examples").join(name);
+    if path.is_file() {
+        return Ok(path);
+    }
+    let path = path.display();
+    Err(format!("{path} is missing: run `cargo build --workspace --examples`").into())
+}
+
 fn find(variable: &str, name: &str) -> Result<PathBuf> {
     let path = match env::var_os(variable) {
         Some(path) => PathBuf::from(path),

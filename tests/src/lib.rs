@@ -13,7 +13,7 @@ mod scratch;
 
 pub use crate::{
     bench::Bench,
-    binary::{fake_server, mcp_fleet},
+    binary::{example, fake_server, mcp_fleet},
     client::{Client, Era, RpcError},
     config::write_config,
     fleet::{Fleet, Output},

@@ -3,7 +3,7 @@
 use std::{ffi::OsStr, path::Path, process::Command};
 
 use mcp_fleet_tests::{
-    Client, Era, Fleet, Launch, Output, Page, Result, Scratch, node, python, write_config,
+    Client, Era, Fleet, Launch, Output, Page, Result, Scratch, example, node, python, write_config,
 };
 use serde_json::{Value, json};
 
@@ -12,7 +12,8 @@ fn everything_lists_and_answers_the_same() -> Result<()> {
     Pair::new("everything", Era::Legacy, |_| node("mcp-server-everything"))?
         .lists_the_same()?
         .calls_the_same("get-structured-content", json!({"location": "New York"}))?
-        .calls_the_same("echo", json!({"message": "h\u{e9}llo \u{1f980}\n\u{2028}"}))?;
+        .calls_the_same("echo", json!({"message": "h\u{e9}llo \u{1f980}\n\u{2028}"}))?
+        .examples_call_the_same("get-structured-content", json!({"location": "Chicago"}))?;
     Ok(())
 }
 
@@ -29,7 +30,8 @@ fn filesystem_lists_and_answers_the_same() -> Result<()> {
         .calls_the_same(
             "read_text_file",
             json!({"path": files.path().join("a/b.txt")}),
-        )?;
+        )?
+        .examples_call_the_same("directory_tree", json!({"path": files.path()}))?;
     Ok(())
 }
 
@@ -44,7 +46,8 @@ fn memory_lists_and_answers_the_same() -> Result<()> {
         .lists_the_same()?
         .prepared_with(&[("create_entities", json!({"entities": [ada]}))])?
         .calls_the_same("create_entities", json!({"entities": [bob]}))?
-        .calls_the_same("read_graph", json!({}))?;
+        .calls_the_same("read_graph", json!({}))?
+        .examples_call_the_same("read_graph", json!({}))?;
     Ok(())
 }
 
@@ -61,6 +64,21 @@ fn sequential_thinking_lists_and_answers_the_same() -> Result<()> {
     })?
     .lists_the_same()?
     .calls_the_same("sequentialthinking", thought)?;
+    Ok(())
+}
+
+#[test]
+fn sequential_thinking_answers_the_examples_the_same() -> Result<()> {
+    // The server counts thoughts in a session, so the examples ask a session that has none.
+    let thought = json!({
+        "thought": "one",
+        "nextThoughtNeeded": false,
+        "thoughtNumber": 1,
+        "totalThoughts": 1,
+    });
+    let server = |_: &Path| node("mcp-server-sequential-thinking");
+    Pair::new("thinking", Era::Legacy, server)?
+        .examples_call_the_same("sequentialthinking", thought)?;
     Ok(())
 }
 
@@ -92,7 +110,8 @@ fn git_lists_and_answers_the_same() -> Result<()> {
     Pair::new("git", Era::Modern, |_| python("modern", "mcp-server-git"))?
         .lists_the_same()?
         .calls_the_same("git_log", place.clone())?
-        .calls_the_same("git_status", place)?;
+        .calls_the_same("git_status", place.clone())?
+        .examples_call_the_same("git_status", place)?;
     Ok(())
 }
 
@@ -105,8 +124,9 @@ fn time_lists_and_answers_the_same() -> Result<()> {
     let noon = json!({"source_timezone": "Asia/Tokyo", "time": "12:00", "target_timezone": "Asia/Kolkata"});
     // The answer holds today's date: midnight may lie between the two sides, but not twice.
     if pair.calls_the_same("convert_time", noon.clone()).is_err() {
-        pair.calls_the_same("convert_time", noon)?;
+        pair.calls_the_same("convert_time", noon.clone())?;
     }
+    pair.examples_call_the_same("convert_time", noon)?;
     Ok(())
 }
 
@@ -119,7 +139,8 @@ fn fetch_lists_and_answers_the_same() -> Result<()> {
     };
     Pair::new("fetch", Era::Modern, server)?
         .lists_the_same()?
-        .calls_the_same("fetch", json!({"url": page.url("a"), "raw": true}))?;
+        .calls_the_same("fetch", json!({"url": page.url("a"), "raw": true}))?
+        .examples_call_the_same("fetch", json!({"url": page.url("a"), "raw": true}))?;
     Ok(())
 }
 
@@ -143,7 +164,8 @@ fn sqlite_lists_and_answers_the_same() -> Result<()> {
             ),
         ])?
         .calls_the_same("write_query", json!({"query": "DELETE FROM t WHERE a = 1"}))?
-        .calls_the_same("read_query", json!({"query": "SELECT * FROM t"}))?;
+        .calls_the_same("read_query", json!({"query": "SELECT * FROM t"}))?
+        .examples_call_the_same("read_query", json!({"query": "SELECT * FROM t"}))?;
     Ok(())
 }
 
@@ -157,7 +179,8 @@ fn the_official_sdk_lists_and_answers_the_same() -> Result<()> {
         .lists_the_same()?
         .calls_the_same("divide", json!({"a": 7, "b": 2}))?
         .calls_the_same("divide", json!({"a": 7, "b": 0}))?
-        .calls_the_same("count", json!({"to": 3, "pause_ms": 1}))?;
+        .calls_the_same("count", json!({"to": 3, "pause_ms": 1}))?
+        .examples_call_the_same("divide", json!({"a": 9, "b": 4}))?;
     Ok(())
 }
 
@@ -212,6 +235,22 @@ impl Pair {
         let through_fleet = output.json(i32::from(failed))?;
         if through_fleet != direct {
             return Err(format!("{tool}: {through_fleet} is not {direct}").into());
+        }
+        Ok(self)
+    }
+
+    /// Makes a call that changes nothing from the example programs of both runtimes.
+    fn examples_call_the_same(&mut self, tool: &str, arguments: Value) -> Result<&mut Self> {
+        let direct = self.direct.call(tool, arguments.clone())?;
+        let config = write_config(&self.scratch, &[(self.name, &self.fleet)], &json!({}))?;
+        for name in ["tokio_call", "smol_call"] {
+            let output = Command::new(example(name)?)
+                .arg(&config)
+                .args([self.name, tool, &arguments.to_string()])
+                .output()?;
+            assert!(output.status.success(), "{name} {tool}: {output:?}");
+            let said: Value = serde_json::from_slice(&output.stdout)?;
+            assert_eq!(said, direct, "{name} {tool}");
         }
         Ok(self)
     }

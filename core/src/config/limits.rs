@@ -56,7 +56,8 @@ pub struct ServerLimits {
     pub queue: usize,
     /// Commands waiting for one server (`maxWaiting`).
     pub waiting: usize,
-    /// Length of one line from the server, in bytes (`maxLineBytes`).
+    /// Length of one line from the server, and of all entries of one list, in bytes
+    /// (`maxLineBytes`).
     pub line_bytes: usize,
     /// Bytes handed to the write pump and not yet written (`maxWriteBytes`). One frame may exceed
     /// it when nothing else is under way.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Fleet, index};
 use crate::{
-    config::ServerConfig,
+    config::{ServerConfig, near::near_miss},
     error::{CallError, CommandError, RpcError},
     event::{CatalogKind, Event, Reply},
     ids::{CallId, CommandId, InputId, ServerId, ServerName},
@@ -96,7 +96,7 @@ impl Fleet {
     }
 
     fn undeploy(&mut self, now: Time, id: CommandId, name: &str) {
-        let Some(server) = self.find(id, name) else {
+        let Some(server) = self.find_to_wait(id, name, Goal::Gone) else {
             return;
         };
         self.with_server(now, server, |server, cx| {
@@ -113,6 +113,9 @@ impl Fleet {
         request: Request,
         options: &CallOptions,
     ) {
+        if self.calls.contains_key(&call) {
+            return;
+        }
         let refusal = match self.by_name.get(name.as_str()) {
             _ if self.shutdown.is_some() => CallError::ShuttingDown,
             None => {
@@ -155,7 +158,7 @@ impl Fleet {
         if self.shutdown.is_some() {
             return self.end(id, Err(CommandError::ShuttingDown));
         }
-        let Some(server) = self.find(id, name) else {
+        let Some(server) = self.find_to_wait(id, name, Goal::Ready) else {
             return;
         };
         self.with_server(now, server, |server, cx| {
@@ -182,7 +185,7 @@ impl Fleet {
     }
 
     fn list(&mut self, now: Time, id: CommandId, name: &str, kind: CatalogKind) {
-        let Some(server) = self.find(id, name) else {
+        let Some(server) = self.find_to_wait(id, name, Goal::List(kind)) else {
             return;
         };
         self.with_server(now, server, |server, cx| {
@@ -228,6 +231,9 @@ impl Fleet {
             (false, true) => Some(Goal::Ready),
             (false, false) => Some(Goal::Stopped),
         };
+        if let Some(error) = goal.and_then(|goal| current.refuse_to_wait(goal)) {
+            return self.end(id, Err(error));
+        }
         self.with_server(now, server, |server, cx| {
             if let Some(goal) = goal {
                 server.replace(cx, config);
@@ -263,6 +269,17 @@ impl Fleet {
         self.finish_shutdown();
     }
 
+    /// The server of that name, where the command may wait for `goal`; or the end of the command.
+    fn find_to_wait(&mut self, id: CommandId, name: &str, goal: Goal) -> Option<ServerId> {
+        let server = self.find(id, name)?;
+        let found = self.servers.get(index(server));
+        if let Some(error) = found.and_then(|server| server.refuse_to_wait(goal)) {
+            self.end(id, Err(error));
+            return None;
+        }
+        Some(server)
+    }
+
     /// The server of that name, or the end of the command.
     fn find(&mut self, id: CommandId, name: &str) -> Option<ServerId> {
         let found = self.by_name.get(name).copied();
@@ -279,17 +296,15 @@ impl Fleet {
         found
     }
 
-    /// A deployed name that differs in case only, or begins like `name`.
+    /// A deployed name that was probably meant: a slip of the pen away, or one begins the other.
     fn near_miss(&self, name: &str) -> Option<ServerName> {
-        let names = || self.by_name.keys();
-        let begins = |candidate: &&ServerName| {
-            let candidate = candidate.as_str();
-            !name.is_empty() && (candidate.starts_with(name) || name.starts_with(candidate))
-        };
-        names()
-            .find(|candidate| same_name(candidate.as_str(), name))
-            .or_else(|| names().find(begins))
-            .cloned()
+        let names = || self.by_name.keys().map(ServerName::as_str);
+        let begins = |candidate: &&str| candidate.starts_with(name) || name.starts_with(candidate);
+        let meant = near_miss(name, names())
+            .or_else(|| names().filter(|_| !name.is_empty()).find(begins))?;
+        self.by_name
+            .get_key_value(meant)
+            .map(|(name, _)| name.clone())
     }
 
     fn end(&mut self, id: CommandId, outcome: Result<Reply, CommandError>) {

@@ -25,6 +25,8 @@ pub(crate) struct Link {
     /// Bytes the driver wrote since.
     wrote: u64,
     write_bytes_max: u64,
+    /// Nothing more may be written.
+    closed: bool,
 }
 
 impl Link {
@@ -35,19 +37,29 @@ impl Link {
             handed: 0,
             wrote: 0,
             write_bytes_max: limits.write_bytes,
+            closed: false,
         }
     }
 
-    /// Hands a frame to the driver. The answer is where it begins in the stream, for
-    /// [`Link::sent`].
+    /// Hands a frame to the driver; drops it where the write side is closed. The answer is where
+    /// it begins in the stream, for [`Link::sent`].
     pub(crate) fn send(&mut self, frame: Bytes, out: &mut Outbox) -> u64 {
         let start = self.handed;
+        if self.closed {
+            return start;
+        }
         self.handed += u64::try_from(frame.len()).unwrap_or(u64::MAX);
         out.effect(Effect::Send {
             link: self.id,
             bytes: frame,
         });
         start
+    }
+
+    /// Closes the write side (first rung of the close ladder).
+    pub(crate) fn close(&mut self, out: &mut Outbox) {
+        self.closed = true;
+        out.effect(Effect::CloseInput { link: self.id });
     }
 
     pub(crate) const fn on_wrote(&mut self, bytes: u64) {
@@ -58,12 +70,18 @@ impl Link {
         self.lines.push(bytes);
     }
 
+    /// What is left when the stream has ended.
+    pub(crate) fn last_line(&mut self) -> Option<Result<Bytes, LineTooLong>> {
+        self.lines.finish()
+    }
+
     pub(crate) fn next_line(&mut self) -> Option<Result<Bytes, LineTooLong>> {
         self.lines.next_line()
     }
 
-    pub(crate) const fn set_write_bytes_max(&mut self, write_bytes_max: u64) {
-        self.write_bytes_max = write_bytes_max;
+    pub(crate) const fn retune(&mut self, limits: &ServerLimits) {
+        self.write_bytes_max = limits.write_bytes;
+        self.lines.set_line_bytes_max(limits.line_bytes);
     }
 
     /// Whether a call may be sent: less than the limit is on its way.

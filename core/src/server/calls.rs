@@ -18,7 +18,7 @@ pub(super) struct Calls {
     all: BTreeMap<CallId, Call>,
     /// Parked calls in the order in which they were accepted.
     queue: BTreeSet<(u64, CallId)>,
-    sent: usize,
+    in_flight: usize,
     next_ticket: u64,
 }
 
@@ -82,6 +82,13 @@ impl Asking {
     }
 }
 
+impl Call {
+    /// Whether it was sent, and so may have run: it is in flight, or between two rounds.
+    pub(super) fn is_begun(&self) -> bool {
+        self.stage != Stage::Parked || self.rounds > 0
+    }
+}
+
 impl Calls {
     /// Parks a new call at the end of the queue.
     pub(super) fn accept(
@@ -140,8 +147,8 @@ impl Calls {
             Stage::Parked => {
                 self.queue.insert((ticket, id));
             }
-            Stage::Sent(_) => self.sent += 1,
-            Stage::Asking(_) | Stage::Pausing => {}
+            Stage::Sent(_) | Stage::Pausing => self.in_flight += 1,
+            Stage::Asking(_) => {}
         }
     }
 
@@ -156,8 +163,8 @@ impl Calls {
             Stage::Parked => {
                 self.queue.remove(&(ticket, id));
             }
-            Stage::Sent(_) => self.sent -= 1,
-            Stage::Asking(_) | Stage::Pausing => {}
+            Stage::Sent(_) | Stage::Pausing => self.in_flight -= 1,
+            Stage::Asking(_) => {}
         }
     }
 
@@ -166,26 +173,30 @@ impl Calls {
         self.queue.len()
     }
 
-    /// Calls sent and not answered.
+    /// Calls sent and not answered, or in the pause before they are sent again. A call that waits
+    /// for the application holds no place: people answer in their own time.
     pub(super) const fn in_flight(&self) -> usize {
-        self.sent
+        self.in_flight
     }
 
-    /// Calls that were begun and have not ended.
-    pub(super) fn begun(&self) -> usize {
-        self.all.len() - self.queue.len()
+    /// Whether no call is begun and has not ended.
+    pub(super) fn none_begun(&self) -> bool {
+        // Calls begin in the order of the queue, so those that came back stand at its head.
+        let head = self.next_parked().and_then(|id| self.get(id));
+        self.all.len() == self.queue.len() && !head.is_some_and(Call::is_begun)
     }
 
-    /// Parked calls, in order of acceptance.
-    pub(super) fn parked_ids(&self) -> Vec<CallId> {
-        self.queue.iter().map(|(_, id)| *id).collect()
+    /// Parked calls that were never sent, in order of acceptance.
+    pub(super) fn fresh_ids(&self) -> Vec<CallId> {
+        let fresh = |id: &CallId| !self.get(*id).is_some_and(Call::is_begun);
+        self.queue.iter().map(|(_, id)| *id).filter(fresh).collect()
     }
 
     /// Calls that were begun and have not ended, in order of their ids.
     pub(super) fn begun_ids(&self) -> Vec<CallId> {
         self.all
             .iter()
-            .filter(|(_, call)| call.stage != Stage::Parked)
+            .filter(|(_, call)| call.is_begun())
             .map(|(id, _)| *id)
             .collect()
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::{Context, Server, calls::Stage, state::State, timers::Due};
 use crate::{
     error::{CallError, Exit, Sent},
+    event::ServerState,
     ids::CallId,
     input::{CallOptions, Request},
     link::Note,
@@ -67,10 +68,9 @@ impl Server {
     fn admit(&self, cx: &mut Context<'_>, request: &Request) -> Result<(), CallError> {
         check_request(request)?;
         let open = match &self.state {
-            State::Starting { .. }
-            | State::Probing(_)
-            | State::Handshaking(_)
-            | State::Ready(_) => true,
+            State::Starting(_) | State::Probing(_) | State::Handshaking(_) | State::Ready(_) => {
+                true
+            }
             State::Draining(_, after) => after.is_temporary(),
             State::Closing(closing) => closing.after.is_temporary(),
             State::Stopped | State::Failed(_) => false,
@@ -80,7 +80,17 @@ impl Server {
             return Err(CallError::Unavailable { server, reason });
         }
         let room = self.limits.in_flight.saturating_sub(self.calls.in_flight());
-        let sendable = if self.is_ready() { room } else { 0 };
+        let sendable = match &self.state {
+            State::Ready(live) if live.session.link.has_credit() => room,
+            State::Ready(_)
+            | State::Stopped
+            | State::Starting(_)
+            | State::Probing(_)
+            | State::Handshaking(_)
+            | State::Draining(..)
+            | State::Closing(_)
+            | State::Failed(_) => 0,
+        };
         if self.calls.queued() >= self.limits.queue.saturating_add(sendable) {
             let retry_after = self.retry_after(cx);
             return Err(CallError::Overloaded {
@@ -106,21 +116,34 @@ impl Server {
             .spread((median.saturating_mul(queued) / lanes).clamp(least, most))
     }
 
-    /// Sends parked calls, in order, while the server takes them.
+    /// Sends parked calls, in order, while the server takes them; while it drains, the next rounds
+    /// of those it has begun.
     pub(super) fn dispatch(&mut self, cx: &mut Context<'_>) {
         while self.calls.in_flight() < self.limits.in_flight {
-            let State::Ready(live) = &mut self.state else {
-                return;
-            };
-            if !live.session.link.has_credit() {
-                return;
-            }
             let Some(id) = self.calls.next_parked() else {
                 return;
             };
             let Some(call) = self.calls.get(id) else {
                 return;
             };
+            if call.due <= cx.now {
+                self.on_call_due(cx, id);
+                continue;
+            }
+            let live = match &mut self.state {
+                State::Ready(live) => live,
+                State::Draining(live, _) if call.is_begun() => live,
+                State::Stopped
+                | State::Starting(_)
+                | State::Probing(_)
+                | State::Handshaking(_)
+                | State::Draining(..)
+                | State::Closing(_)
+                | State::Failed(_) => return,
+            };
+            if !live.session.link.has_credit() {
+                return;
+            }
             let answers = call.answers.as_ref();
             let mut extra = Vec::new();
             if let Some(responses) = answers.and_then(|answers| answers.responses.as_deref()) {
@@ -220,7 +243,7 @@ impl Server {
     fn withdraw(&mut self, cx: &mut Context<'_>, id: CallId, reason: &str) -> Option<Sent> {
         let call = self.calls.get(id)?;
         Some(match &call.stage {
-            Stage::Parked if call.rounds == 0 => Sent::No,
+            Stage::Parked if !call.is_begun() => Sent::No,
             Stage::Sent(request) => {
                 let request = *request;
                 if let Some(live) = self.state.live_mut() {
@@ -270,14 +293,15 @@ impl Server {
             self.end_gone(cx, id, exit, &stderr_tail, Sent::Unknown);
         }
         for (command, _) in std::mem::take(&mut self.checks).into_values() {
-            let health = self.health(None, Some("ended before it answered".to_owned()));
+            let mut health = self.health(None, Some("ended before it answered".to_owned()));
+            health.state = ServerState::Closing;
             cx.out.note(Note::Checked(command, health));
         }
         let open = std::mem::take(&mut self.questions);
         self.tell_withdrawn(cx, open.into_keys());
     }
 
-    /// Ends the calls that wait for a server that will not come.
+    /// Ends the calls that were never sent, and wait for a server that will not come.
     pub(super) fn refuse_parked(
         &mut self,
         cx: &mut Context<'_>,
@@ -285,11 +309,9 @@ impl Server {
         exit: Option<Exit>,
     ) {
         let stderr_tail = self.log.tail();
-        for id in self.calls.parked_ids() {
-            let rounds = self.calls.get(id).map_or(0, |call| call.rounds);
-            if crashed || rounds > 0 {
-                let sent = if rounds == 0 { Sent::No } else { Sent::Unknown };
-                self.end_gone(cx, id, exit, &stderr_tail, sent);
+        for id in self.calls.fresh_ids() {
+            if crashed {
+                self.end_gone(cx, id, exit, &stderr_tail, Sent::No);
             } else {
                 let (server, reason) = (self.name.clone(), self.why_unavailable());
                 self.end_call(cx, id, Err(CallError::Unavailable { server, reason }));
@@ -297,7 +319,7 @@ impl Server {
         }
     }
 
-    fn end_gone(
+    pub(super) fn end_gone(
         &mut self,
         cx: &mut Context<'_>,
         id: CallId,

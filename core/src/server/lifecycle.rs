@@ -1,32 +1,34 @@
-//! From start to end of an incarnation: opening, readiness, draining, the close ladder.
+//! From start to readiness of an incarnation, and what its signals and deadlines mean.
 
 use std::time::Duration;
 
 use super::{
     Context, Server,
-    state::{After, Cause, Closing, Live, State},
+    state::{After, Cause, Closing, Live, Opening, State},
     timers::Timer,
 };
 use crate::{
-    effect::Effect,
-    error::{Exit, Failure},
-    input::Signal,
-    link::{Link, Note},
-    session::Session,
-    time::Time,
-    wire::Era,
+    effect::Effect, error::Failure, event::CatalogKind, input::Signal, link::Link,
+    session::Session, time::Time, wire::Era,
 };
 
 /// How long a server is taken to be legacy after it proved to be. A server that was upgraded still
 /// answers the old handshake, so the verdict would otherwise stand for ever.
 const LEGACY_VERDICT: Duration = Duration::from_secs(600);
+/// Least pause before a server that does not read is asked again for its subscription.
+const LISTEN_PAUSE: Duration = Duration::from_millis(100);
 
 impl Server {
     /// Starts a server that is at rest; leaves one that runs alone.
     pub(crate) fn start(&mut self, cx: &mut Context<'_>) {
         if self.is_at_rest() {
-            let legacy = cx.now < self.legacy_until;
-            self.open(cx, legacy);
+            let remembered = cx.now < self.legacy_until;
+            let opening = if remembered {
+                Opening::Remembered
+            } else {
+                Opening::Probe
+            };
+            self.open(cx, opening);
         }
     }
 
@@ -40,7 +42,7 @@ impl Server {
         self.leave(cx, After::Stop, grace);
     }
 
-    /// Stops the server after its calls; [`Note::Gone`] tells when nothing is left.
+    /// Stops the server after its calls; [`crate::link::Note::Gone`] tells when nothing is left.
     pub(crate) fn retire(&mut self, cx: &mut Context<'_>) {
         self.leave(cx, After::Retire, None);
     }
@@ -67,6 +69,7 @@ impl Server {
             Signal::Eof { link: _ } => {
                 if let Some(live) = self.state.live_mut() {
                     live.eof = true;
+                    live.session.on_eof(cx.out);
                 }
                 self.on_ended(cx);
             }
@@ -118,11 +121,7 @@ impl Server {
                     .arm(Timer::Terminate, cx.now.after(self.limits.terminate_wait));
             }
             Timer::Terminate | Timer::ExitWait => self.kill(cx),
-            Timer::Listen => {
-                if let Some(live) = self.state.live_mut() {
-                    live.session.listen(cx.out);
-                }
-            }
+            Timer::Listen => self.listen_again(cx),
             // Not single timers: they are dealt with where they are taken.
             Timer::Refresh | Timer::Call | Timer::Request | Timer::Round => {}
         }
@@ -135,7 +134,7 @@ impl Server {
                 (live.session.is_probing(), live.session.era())
             }
             State::Stopped
-            | State::Starting { .. }
+            | State::Starting(_)
             | State::Ready(_)
             | State::Draining(..)
             | State::Closing(_)
@@ -146,7 +145,7 @@ impl Server {
             State::Probing(live) if !probing => State::Handshaking(live),
             State::Handshaking(live) if probing => State::Probing(live),
             same @ (State::Stopped
-            | State::Starting { .. }
+            | State::Starting(_)
             | State::Probing(_)
             | State::Handshaking(_)
             | State::Ready(_)
@@ -157,7 +156,10 @@ impl Server {
                 return;
             }
         };
-        if !matches!(next, State::Probing(_)) {
+        if matches!(next, State::Probing(_)) {
+            self.timers
+                .arm(Timer::Probe, cx.now.after(self.limits.probe_timeout));
+        } else {
             self.timers.disarm(Timer::Probe);
         }
         self.enter(cx, next);
@@ -177,13 +179,13 @@ impl Server {
         let legacy = agreement.revision.era() == Era::Legacy;
         if !legacy {
             self.legacy_until = Time::ZERO;
-        } else if live.probed {
+        } else if live.opening != Opening::Remembered {
             self.legacy_until = now.after(LEGACY_VERDICT);
         }
         self.catalog.begin(agreement.capabilities);
     }
 
-    fn open(&mut self, cx: &mut Context<'_>, legacy: bool) {
+    pub(super) fn open(&mut self, cx: &mut Context<'_>, opening: Opening) {
         self.incarnation += 1;
         self.pid = None;
         self.violations_told = 0;
@@ -196,13 +198,31 @@ impl Server {
             server: self.name.clone(),
             kind: self.kind.clone(),
         });
-        self.enter(cx, State::Starting { legacy });
+        self.enter(cx, State::Starting(opening));
+    }
+
+    /// Asks for the subscription again. What changed between the two was not told.
+    fn listen_again(&mut self, cx: &mut Context<'_>) {
+        let State::Ready(live) = &mut self.state else {
+            return;
+        };
+        if !live.session.link.has_credit() {
+            self.timers.arm(
+                Timer::Listen,
+                cx.now.after(self.limits.refresh_interval.max(LISTEN_PAUSE)),
+            );
+            return;
+        }
+        live.session.listen(cx.out);
+        for kind in CatalogKind::VALUES {
+            self.catalog.on_changed(cx.now, kind, &self.limits);
+        }
     }
 
     fn on_opened(&mut self, cx: &mut Context<'_>, pid: Option<u32>) {
         self.pid = pid;
-        let legacy = match &self.state {
-            State::Starting { legacy } => *legacy,
+        let opening = match &self.state {
+            State::Starting(opening) => *opening,
             State::Closing(_) => return self.kill(cx),
             State::Stopped
             | State::Probing(_)
@@ -213,236 +233,88 @@ impl Server {
         };
         let link = Link::new(self.link(), &self.limits);
         let mut session = Session::new(link, self.offer.clone(), &self.limits);
-        if legacy {
-            session.initialize(cx.out);
-        } else {
-            session.probe(cx.out);
-            self.timers
-                .arm(Timer::Probe, cx.now.after(self.limits.probe_timeout));
+        match opening {
+            Opening::Probe => session.probe(cx.out),
+            Opening::Respawn | Opening::Remembered => session.initialize(cx.out),
         }
         let live = Live {
             session,
-            probed: !legacy,
+            opening,
             exit: None,
             eof: false,
         };
-        let state = if legacy {
-            State::Handshaking(live)
-        } else {
-            State::Probing(live)
+        let state = match opening {
+            Opening::Probe => {
+                self.timers
+                    .arm(Timer::Probe, cx.now.after(self.limits.probe_timeout));
+                State::Probing(live)
+            }
+            Opening::Respawn | Opening::Remembered => State::Handshaking(live),
         };
         self.enter(cx, state);
     }
 
     fn on_open_failed(&mut self, cx: &mut Context<'_>, message: String, transient: bool) {
-        let failure = Failure::CannotStart { message, transient };
+        let cause = Cause::Known(Failure::CannotStart { message, transient });
         match &mut self.state {
-            State::Closing(closing) => {
-                if let After::Fail(cause) = &mut closing.after {
-                    *cause = Cause::Known(failure);
-                }
-            }
-            State::Stopped
-            | State::Starting { .. }
-            | State::Probing(_)
-            | State::Handshaking(_)
-            | State::Ready(_)
-            | State::Draining(..)
-            | State::Failed(_) => {
-                let after = After::Fail(Cause::Known(failure));
+            State::Starting(_) => {
                 self.state = State::Closing(Closing {
                     live: None,
                     was_ready: false,
                     killed: true,
-                    after,
+                    after: After::Fail(cause),
                 });
             }
+            State::Closing(closing) => {
+                if matches!(closing.after, After::Fail(_)) {
+                    closing.after = After::Fail(cause);
+                }
+            }
+            // It did open: whatever the driver means, the link is no more.
+            State::Stopped
+            | State::Probing(_)
+            | State::Handshaking(_)
+            | State::Ready(_)
+            | State::Draining(..)
+            | State::Failed(_) => {}
         }
         self.on_closed(cx);
     }
 
-    /// The process, its output or its input ended: in order on the ladder, a crash before it.
-    fn on_ended(&mut self, cx: &mut Context<'_>) {
+    /// The session cannot go on. A server that was on its way out still goes where it was going.
+    pub(super) fn on_session_failed(&mut self, cx: &mut Context<'_>, failure: Failure) {
         let after = match &self.state {
-            State::Probing(live) | State::Handshaking(live) if live.probed => After::Respawn,
-            State::Probing(_)
-            | State::Handshaking(_)
-            | State::Starting { .. }
-            | State::Ready(_) => After::Fail(Cause::Ended),
             State::Draining(_, after) => after.clone(),
-            State::Closing(_) => return self.climb(cx),
-            State::Stopped | State::Failed(_) => return,
+            State::Starting(_) | State::Probing(_) | State::Handshaking(_) | State::Ready(_) => {
+                self.meter.counts.crashes += 1;
+                After::Fail(Cause::Known(failure))
+            }
+            State::Closing(_) | State::Stopped | State::Failed(_) => return,
         };
-        if matches!(self.state, State::Ready(_)) || matches!(after, After::Fail(_)) {
-            self.meter.counts.crashes += 1;
-        }
         self.begin_close(cx, after);
     }
 
-    /// Makes the way for what is to come `after`: at once where nothing runs, else by draining.
-    fn leave(&mut self, cx: &mut Context<'_>, after: After, grace: Option<Duration>) {
-        match std::mem::replace(&mut self.state, State::Stopped) {
-            State::Stopped => self.arrive(cx, after, None),
-            State::Failed(failure) => match after {
-                // A server that failed stays so, and says why.
-                After::Stop => self.state = State::Failed(failure),
-                After::Retire | After::Restart | After::Respawn | After::Fail(_) => {
-                    self.arrive(cx, after, None);
-                }
-            },
-            State::Ready(live) => {
-                let wait = grace.unwrap_or(self.limits.drain_timeout);
-                self.timers.arm(Timer::Drain, cx.now.after(wait));
-                self.enter(cx, State::Draining(live, after));
-            }
-            State::Draining(live, before) => {
-                if let Some(grace) = grace {
-                    self.timers.arm(Timer::Drain, cx.now.after(grace));
-                }
-                self.state = State::Draining(live, later(before, after));
-            }
-            State::Closing(mut closing) => {
-                closing.after = later(closing.after, after);
-                self.state = State::Closing(closing);
-            }
-            state @ (State::Starting { .. } | State::Probing(_) | State::Handshaking(_)) => {
-                self.state = state;
-                self.begin_close(cx, after);
-            }
+    /// The process, its output or its input ended: in order on the ladder, a crash before it.
+    fn on_ended(&mut self, cx: &mut Context<'_>) {
+        match self.after_the_end() {
+            Some(after) => self.begin_close(cx, after),
+            None => self.climb(cx),
         }
-        self.settle(cx);
     }
 
-    /// Steps onto the close ladder (MCP 2025-11-25, basic/lifecycle, "Shutdown").
-    pub(super) fn begin_close(&mut self, cx: &mut Context<'_>, after: After) {
-        let (live, was_ready) = match std::mem::replace(&mut self.state, State::Stopped) {
-            State::Starting { .. } => (None, false),
-            State::Probing(live) | State::Handshaking(live) => (Some(live), false),
-            State::Ready(live) | State::Draining(live, _) => (Some(live), true),
-            same @ (State::Stopped | State::Closing(_) | State::Failed(_)) => {
-                self.state = same;
-                return;
+    /// What follows an end that came by itself; `None` where the incarnation was being closed.
+    pub(super) fn after_the_end(&mut self) -> Option<After> {
+        let after = match &self.state {
+            State::Probing(live) | State::Handshaking(live) if live.opening == Opening::Probe => {
+                After::Respawn
             }
+            State::Probing(_) | State::Handshaking(_) | State::Starting(_) | State::Ready(_) => {
+                self.meter.counts.crashes += 1;
+                After::Fail(Cause::Ended)
+            }
+            State::Draining(_, after) => after.clone(),
+            State::Closing(_) | State::Stopped | State::Failed(_) => return None,
         };
-        for timer in [Timer::Start, Timer::Probe, Timer::Drain, Timer::Listen] {
-            self.timers.disarm(timer);
-        }
-        let never_opened = live.is_none();
-        let closing = Closing {
-            live,
-            was_ready,
-            killed: false,
-            after,
-        };
-        self.enter(cx, State::Closing(closing));
-        if never_opened {
-            // There is no input to close yet: whatever is being opened ends at once.
-            self.kill(cx);
-        } else {
-            cx.out.effect(Effect::CloseInput { link: self.link() });
-            self.timers.arm(
-                Timer::CloseInput,
-                cx.now.after(self.limits.close_input_wait),
-            );
-            self.climb(cx);
-        }
-    }
-
-    /// On the ladder: once the process has ended, what remains is its output and its group.
-    fn climb(&mut self, cx: &mut Context<'_>) {
-        let State::Closing(Closing {
-            live: Some(live), ..
-        }) = &self.state
-        else {
-            return;
-        };
-        if live.exit.is_none() {
-            return;
-        }
-        let eof = live.eof;
-        self.timers.disarm(Timer::CloseInput);
-        self.timers.disarm(Timer::Terminate);
-        if eof {
-            self.kill(cx);
-        } else {
-            self.timers
-                .arm(Timer::ExitWait, cx.now.after(self.limits.exit_wait));
-        }
-    }
-
-    /// The last rung, and the broom for a group whose leader is gone.
-    fn kill(&mut self, cx: &mut Context<'_>) {
-        self.timers.disarm(Timer::ExitWait);
-        if let State::Closing(closing) = &mut self.state {
-            closing.killed = true;
-        }
-        cx.out.effect(Effect::Kill { link: self.link() });
-    }
-
-    /// Nothing is left of the incarnation.
-    fn on_closed(&mut self, cx: &mut Context<'_>) {
-        if !matches!(self.state, State::Closing(_)) {
-            self.on_ended(cx);
-        }
-        let State::Closing(closing) = std::mem::replace(&mut self.state, State::Stopped) else {
-            return;
-        };
-        self.timers.disarm_incarnation();
-        self.request_due.clear();
-        self.pid = None;
-        self.catalog.abandon();
-        let Closing {
-            live,
-            was_ready,
-            killed: _,
-            after,
-        } = closing;
-        let exit = live.as_ref().and_then(|live| live.exit);
-        if let Some(live) = live {
-            self.lose(cx, live.session, exit);
-        }
-        self.arrive(cx, after, Some((exit, was_ready)));
-    }
-
-    /// What comes after the incarnation. `ended` tells how it ended, where there was one.
-    fn arrive(&mut self, cx: &mut Context<'_>, after: After, ended: Option<(Option<Exit>, bool)>) {
-        let (exit, was_ready) = ended.unwrap_or((None, false));
-        match after {
-            After::Stop => {
-                self.enter(cx, State::Stopped);
-                self.refuse_parked(cx, false, exit);
-            }
-            After::Retire => {
-                self.enter(cx, State::Stopped);
-                self.refuse_parked(cx, false, exit);
-                self.retire_waiters(cx);
-                cx.out.note(Note::Gone);
-            }
-            After::Restart => self.start(cx),
-            After::Respawn => self.open(cx, true),
-            After::Fail(cause) => {
-                let stderr_tail = self.log.tail();
-                let failure = match cause {
-                    Cause::Ended if was_ready => Failure::Crashed { exit, stderr_tail },
-                    Cause::Ended => Failure::EndedEarly { exit, stderr_tail },
-                    Cause::StartTimedOut => Failure::StartTimedOut {
-                        after: self.limits.start_timeout,
-                        stderr_tail,
-                    },
-                    Cause::Known(failure) => failure,
-                };
-                self.enter(cx, State::Failed(failure));
-                self.refuse_parked(cx, was_ready, exit);
-            }
-        }
-    }
-}
-
-/// What was asked last counts, but nothing brings back a server that is being forgotten.
-fn later(before: After, after: After) -> After {
-    if before == After::Retire {
-        before
-    } else {
-        after
+        Some(after)
     }
 }

@@ -20,6 +20,13 @@ impl LogRing {
         }
     }
 
+    /// Keeps this many bytes from now on, the newest of those there are.
+    pub(super) fn set_capacity(&mut self, capacity: usize) {
+        self.capacity = capacity;
+        let excess = self.bytes.len().saturating_sub(capacity);
+        self.bytes.drain(..excess);
+    }
+
     pub(super) fn push(&mut self, bytes: &[u8]) {
         let keep = bytes.len().min(self.capacity);
         let (_, newest) = bytes.split_at(bytes.len() - keep);
@@ -58,6 +65,10 @@ mod tests {
         assert_eq!(ring.tail(), "23456789");
         ring.push(b"ab\ncd");
         assert_eq!(ring.tail(), "cd");
+        ring.set_capacity(2);
+        assert_eq!(ring.tail(), "cd");
+        ring.push(b"efg");
+        assert_eq!(ring.tail(), "fg");
         ring.clear();
         assert_eq!(ring.tail(), "");
     }

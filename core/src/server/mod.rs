@@ -2,6 +2,7 @@
 
 mod calls;
 mod execute;
+mod ladder;
 mod lifecycle;
 mod log;
 mod rounds;
@@ -132,9 +133,16 @@ impl Server {
         self.settle(cx);
     }
 
-    /// Asks the server whether it answers; what came of it is a note.
+    /// Asks the server whether it answers; what came of it is a note. A server that does not read
+    /// is not asked: the questions would pile up before it.
     pub(crate) fn check(&mut self, cx: &mut Context<'_>, command: CommandId) {
         let problem = match &mut self.state {
+            State::Ready(_) if self.checks.len() >= self.limits.waiting => {
+                "has too many health checks under way".to_owned()
+            }
+            State::Ready(live) if !live.session.link.has_credit() => {
+                "does not read its input".to_owned()
+            }
             State::Ready(live) => {
                 let method = match live.session.era() {
                     Some(Era::Modern) => "server/discover",
@@ -154,7 +162,7 @@ impl Server {
             }
             State::Failed(failure) => failure.to_string(),
             State::Stopped
-            | State::Starting { .. }
+            | State::Starting(_)
             | State::Probing(_)
             | State::Handshaking(_)
             | State::Draining(..)
@@ -166,12 +174,7 @@ impl Server {
 
     /// Takes new limits without touching the incarnation.
     pub(crate) fn retune(&mut self, cx: &mut Context<'_>, limits: ServerLimits) {
-        self.limits = limits;
-        if let Some(live) = self.state.live_mut() {
-            live.session
-                .link
-                .set_write_bytes_max(self.limits.write_bytes);
-        }
+        self.take_limits(limits);
         self.settle(cx);
     }
 
@@ -186,7 +189,7 @@ impl Server {
         } = config;
         self.kind = Arc::new(kind);
         self.enabled = enabled;
-        self.limits = limits;
+        self.take_limits(limits);
         self.legacy_until = Time::ZERO;
         if enabled {
             self.restart(cx);
@@ -240,7 +243,7 @@ impl Server {
             failure: match &self.state {
                 State::Failed(failure) => Some(failure.clone()),
                 State::Stopped
-                | State::Starting { .. }
+                | State::Starting(_)
                 | State::Probing(_)
                 | State::Handshaking(_)
                 | State::Ready(_)
@@ -258,6 +261,14 @@ impl Server {
             prompts: self.catalog.count(CatalogKind::Prompts),
             degraded: self.catalog.degraded().map(str::to_owned),
             stats: self.stats(),
+        }
+    }
+
+    fn take_limits(&mut self, limits: ServerLimits) {
+        self.limits = limits;
+        self.log.set_capacity(self.limits.log_bytes);
+        if let Some(live) = self.state.live_mut() {
+            live.session.retune(&self.limits);
         }
     }
 
@@ -313,7 +324,7 @@ impl Server {
             failure: match &self.state {
                 State::Failed(failure) => Some(failure.clone()),
                 State::Stopped
-                | State::Starting { .. }
+                | State::Starting(_)
                 | State::Probing(_)
                 | State::Handshaking(_)
                 | State::Ready(_)
@@ -328,7 +339,7 @@ impl Server {
             State::Failed(failure) => failure.to_string(),
             State::Stopped if !self.enabled => "is disabled in its configuration".to_owned(),
             State::Stopped
-            | State::Starting { .. }
+            | State::Starting(_)
             | State::Probing(_)
             | State::Handshaking(_)
             | State::Ready(_)

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use super::{
     Context, Server,
     calls::{Asking, Stage},
+    state::State,
     timers::Due,
 };
 use crate::{
-    error::{CallError, RpcError},
+    error::{CallError, RpcError, Sent},
     event::Event,
     ids::{CallId, InputId},
     link::Note,
@@ -61,6 +62,9 @@ impl Server {
 
     /// A legacy server asks while it works, or for no reason that the protocol tells.
     pub(super) fn on_asked(&mut self, cx: &mut Context<'_>, id: Id, question: Question) {
+        if matches!(self.state, State::Closing(_)) {
+            return;
+        }
         if self.questions.len() >= self.limits.inputs {
             let message = format!("more than {} questions are open", self.limits.inputs);
             let error = RpcError {
@@ -90,6 +94,12 @@ impl Server {
     /// A modern server needs answers before a call can go on
     /// (MCP 2026-07-28, basic/patterns/mrtr).
     pub(super) fn on_round(&mut self, cx: &mut Context<'_>, id: CallId, round: Round) {
+        if let State::Closing(closing) = &self.state {
+            // Its input is closed: no answer would reach it.
+            let exit = closing.live.as_ref().and_then(|live| live.exit);
+            let stderr_tail = self.log.tail();
+            return self.end_gone(cx, id, exit, &stderr_tail, Sent::Unknown);
+        }
         let rounds_max = self.limits.rounds;
         let Some(call) = self.calls.get_mut(id) else {
             return;

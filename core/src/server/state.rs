@@ -10,10 +10,7 @@ use crate::{
 #[derive(Debug)]
 pub(super) enum State {
     Stopped,
-    Starting {
-        /// Whether the legacy handshake is tried at once.
-        legacy: bool,
-    },
+    Starting(Opening),
     Probing(Live),
     Handshaking(Live),
     Ready(Live),
@@ -22,12 +19,22 @@ pub(super) enum State {
     Failed(Failure),
 }
 
+/// How a session begins.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Opening {
+    /// With the question for its era, of which a legacy server may die.
+    Probe,
+    /// With the legacy handshake, because the incarnation before died of the question.
+    Respawn,
+    /// With the legacy handshake, because it proved to be legacy a while ago.
+    Remembered,
+}
+
 /// An incarnation that is open.
 #[derive(Debug)]
 pub(super) struct Live {
     pub(super) session: Session,
-    /// Whether it was asked for its era: a legacy server may have died of the question.
-    pub(super) probed: bool,
+    pub(super) opening: Opening,
     pub(super) exit: Option<Exit>,
     pub(super) eof: bool,
 }
@@ -82,7 +89,7 @@ impl State {
     pub(super) const fn word(&self) -> ServerState {
         match self {
             Self::Stopped => ServerState::Stopped,
-            Self::Starting { .. } => ServerState::Starting,
+            Self::Starting(_) => ServerState::Starting,
             Self::Probing(_) => ServerState::Probing,
             Self::Handshaking(_) => ServerState::Handshaking,
             Self::Ready(_) => ServerState::Ready,
@@ -96,7 +103,7 @@ impl State {
     pub(super) const fn has_link(&self) -> bool {
         match self {
             Self::Stopped | Self::Failed(_) => false,
-            Self::Starting { .. }
+            Self::Starting(_)
             | Self::Probing(_)
             | Self::Handshaking(_)
             | Self::Ready(_)
@@ -112,7 +119,7 @@ impl State {
             | Self::Ready(live)
             | Self::Draining(live, _) => Some(live),
             Self::Closing(closing) => closing.live.as_ref(),
-            Self::Stopped | Self::Starting { .. } | Self::Failed(_) => None,
+            Self::Stopped | Self::Starting(_) | Self::Failed(_) => None,
         }
     }
 
@@ -123,7 +130,7 @@ impl State {
             | Self::Ready(live)
             | Self::Draining(live, _) => Some(live),
             Self::Closing(closing) => closing.live.as_mut(),
-            Self::Stopped | Self::Starting { .. } | Self::Failed(_) => None,
+            Self::Stopped | Self::Starting(_) | Self::Failed(_) => None,
         }
     }
 }

@@ -1,10 +1,6 @@
 //! What the session tells, and what follows from it.
 
-use super::{
-    Context, Server,
-    state::{After, Cause, State},
-    timers::Timer,
-};
+use super::{Context, Server, state::State, timers::Timer};
 use crate::{
     event::{CatalogKind, Event},
     link::Note,
@@ -32,10 +28,7 @@ impl Server {
     fn on_update(&mut self, cx: &mut Context<'_>, update: Update) {
         match update {
             Update::Opened => self.sync_stage(cx),
-            Update::Failed(failure) => {
-                self.meter.counts.crashes += 1;
-                self.begin_close(cx, After::Fail(Cause::Known(failure)));
-            }
+            Update::Failed(failure) => self.on_session_failed(cx, failure),
             Update::Answered {
                 request,
                 purpose,
@@ -59,10 +52,16 @@ impl Server {
             }
             Update::Asked { id, question } => self.on_asked(cx, id, question),
             Update::Withdrawn { id } => self.on_withdrawn(cx, &id),
-            Update::ListChanged(kind) => self.catalog.on_changed(cx.now, kind, &self.limits),
+            Update::ListChanged(kind) => {
+                if self.is_ready() {
+                    self.catalog.on_changed(cx.now, kind, &self.limits);
+                }
+            }
             Update::ListenEnded => {
-                self.timers
-                    .arm(Timer::Listen, cx.now.after(self.limits.refresh_interval));
+                if self.is_ready() {
+                    self.timers
+                        .arm(Timer::Listen, cx.now.after(self.limits.refresh_interval));
+                }
             }
             Update::Notified { method, params } => {
                 cx.out.event(Event::Notified {
@@ -152,8 +151,11 @@ impl Server {
         let State::Ready(live) = &mut self.state else {
             return;
         };
+        self.catalog.wake(cx.now);
         let mut asked = Vec::new();
-        while let Some((kind, cursor)) = self.catalog.next_page(cx.now) {
+        while live.session.link.has_credit()
+            && let Some((kind, cursor)) = self.catalog.next_page()
+        {
             let params = cursor.map(|cursor| {
                 RawJson::from_valid(format!(
                     "{{\"cursor\":{}}}",
@@ -178,7 +180,7 @@ impl Server {
             if !after.is_temporary() {
                 self.refuse_parked(cx, false, None);
             }
-            if self.calls.begun() == 0 {
+            if self.calls.none_begun() {
                 self.begin_close(cx, after);
             }
         }

@@ -10,7 +10,15 @@ use crate::{
 
 /// Commands in the order in which they came.
 #[derive(Debug, Default)]
-pub(super) struct Waiters(Vec<(CommandId, Goal)>);
+pub(super) struct Waiters(Vec<Waiter>);
+
+#[derive(Debug)]
+struct Waiter {
+    command: CommandId,
+    goal: Goal,
+    /// After how many readings of its list it need not wait, where it waits for one.
+    readings: u64,
+}
 
 /// What a command waits for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -26,48 +34,61 @@ pub(crate) enum Goal {
 }
 
 impl Server {
+    /// Why no more commands may wait for `goal`. To be asked before anything is done, so that a
+    /// command that is refused has had no effect.
+    ///
+    /// The first to wait for [`Goal::Gone`] is always taken: one can get rid of any server.
+    pub(crate) fn refuse_to_wait(&self, goal: Goal) -> Option<CommandError> {
+        let Waiters(all) = &self.waiters;
+        let first_farewell = goal == Goal::Gone && all.iter().all(|waiter| waiter.goal != goal);
+        (all.len() >= self.limits.waiting && !first_farewell).then(|| CommandError::Overloaded {
+            server: self.name.clone(),
+            limit: self.limits.waiting,
+        })
+    }
+
     /// Ends `command` when the server has reached `goal`, or cannot.
     pub(crate) fn wait(&mut self, cx: &mut Context<'_>, command: CommandId, goal: Goal) {
-        if self.waiters.0.len() >= self.limits.waiting {
-            let error = CommandError::Overloaded {
-                server: self.name.clone(),
-                limit: self.limits.waiting,
-            };
-            end(cx, command, Err(error));
-            return;
-        }
-        self.waiters.0.push((command, goal));
+        let readings = match goal {
+            Goal::List(kind) => self.catalog.readings_awaited(kind),
+            Goal::Ready | Goal::Stopped | Goal::Gone => 0,
+        };
+        self.waiters.0.push(Waiter {
+            command,
+            goal,
+            readings,
+        });
         self.settle_waiters(cx);
     }
 
     /// Ends the commands whose goal is reached, or out of reach.
     pub(super) fn settle_waiters(&mut self, cx: &mut Context<'_>) {
         let waiting = std::mem::take(&mut self.waiters.0);
-        for (command, goal) in waiting {
-            match self.outcome(goal) {
-                Some(outcome) => end(cx, command, outcome),
-                None => self.waiters.0.push((command, goal)),
+        for waiter in waiting {
+            match self.outcome(&waiter) {
+                Some(outcome) => end(cx, waiter.command, outcome),
+                None => self.waiters.0.push(waiter),
             }
         }
     }
 
     /// Ends all commands: the server is being forgotten.
     pub(super) fn retire_waiters(&mut self, cx: &mut Context<'_>) {
-        for (command, goal) in std::mem::take(&mut self.waiters.0) {
-            let outcome = match goal {
+        for waiter in std::mem::take(&mut self.waiters.0) {
+            let outcome = match waiter.goal {
                 Goal::Gone | Goal::Stopped => Ok(Reply::Done),
                 Goal::Ready | Goal::List(_) => Err(CommandError::Superseded {
                     server: self.name.clone(),
                     by: "undeployed".to_owned(),
                 }),
             };
-            end(cx, command, outcome);
+            end(cx, waiter.command, outcome);
         }
     }
 
-    /// What becomes of a command with this goal now; `None` while it must wait.
-    fn outcome(&self, goal: Goal) -> Option<Result<Reply, CommandError>> {
-        match goal {
+    /// What becomes of a command now; `None` while it must wait.
+    fn outcome(&self, waiter: &Waiter) -> Option<Result<Reply, CommandError>> {
+        match waiter.goal {
             Goal::Gone => None,
             Goal::Stopped => self.is_at_rest().then_some(Ok(Reply::Done)),
             Goal::Ready => match &self.state {
@@ -80,23 +101,31 @@ impl Server {
                     server: self.name.clone(),
                     by: "stopped".to_owned(),
                 })),
-                State::Starting { .. }
+                State::Starting(_)
                 | State::Probing(_)
                 | State::Handshaking(_)
                 | State::Draining(..)
                 | State::Closing(_) => None,
             },
-            Goal::List(kind) => self.list_outcome(kind),
+            Goal::List(kind) => self.list_outcome(kind, waiter.readings),
         }
     }
 
-    fn list_outcome(&self, kind: CatalogKind) -> Option<Result<Reply, CommandError>> {
+    fn list_outcome(
+        &self,
+        kind: CatalogKind,
+        readings: u64,
+    ) -> Option<Result<Reply, CommandError>> {
         let unavailable = || CommandError::Catalog {
             server: self.name.clone(),
             message: self.why_unavailable(),
         };
         match &self.state {
-            State::Ready(_) if !self.catalog.is_settled(kind) => None,
+            State::Ready(_)
+                if !self.catalog.is_settled(kind) && self.catalog.readings(kind) < readings =>
+            {
+                None
+            }
             State::Ready(_) => Some(match self.catalog.state(kind) {
                 ListState::Degraded(problem) if self.catalog.entries(kind).is_empty() => {
                     Err(CommandError::Catalog {
@@ -109,7 +138,7 @@ impl Server {
                 | ListState::Read
                 | ListState::Degraded(_) => Ok(Reply::Catalog(self.catalog.entries(kind).to_vec())),
             }),
-            State::Starting { .. } | State::Probing(_) | State::Handshaking(_) => None,
+            State::Starting(_) | State::Probing(_) | State::Handshaking(_) => None,
             State::Draining(_, after) if after.is_temporary() => None,
             State::Closing(closing) if closing.after.is_temporary() => None,
             State::Stopped | State::Failed(_) | State::Draining(..) | State::Closing(_) => {

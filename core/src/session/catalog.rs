@@ -15,6 +15,8 @@ use crate::{
 
 const METHOD_NOT_FOUND: i64 = -32601;
 const INVALID_PARAMS: i64 = -32602;
+/// Shortest pause before a list that cannot be read is tried again.
+const RETRY_MIN: Duration = Duration::from_millis(100);
 /// Longest pause between attempts to read a list that cannot be read.
 const RETRY_MAX: Duration = Duration::from_secs(300);
 
@@ -32,6 +34,8 @@ struct List {
     step: Step,
     /// Attempts that failed since the list was last read.
     failures: u32,
+    /// Readings that came to an end, good or bad.
+    readings: u64,
 }
 
 /// How good the entries of a list are.
@@ -66,6 +70,8 @@ struct Reading {
     fresh: Vec<RawJson>,
     cursors: BTreeSet<String>,
     pages: usize,
+    /// Length of all entries and cursors.
+    bytes: usize,
     /// The list changed meanwhile: one more reading is due after this one.
     again: bool,
 }
@@ -86,22 +92,27 @@ impl Catalog {
         }
     }
 
-    /// The session is over: nothing is under way.
+    /// The session takes no new requests: nothing is under way, and nothing will be due.
     pub(crate) fn abandon(&mut self) {
         for list in &mut self.lists {
             list.step = Step::Idle;
         }
     }
 
-    /// The next page to ask for, if one is due by `now`. It counts as asked.
-    pub(crate) fn next_page(&mut self, now: Time) -> Option<(CatalogKind, Option<String>)> {
+    /// Lets the lists that are due by `now` be asked for.
+    pub(crate) fn wake(&mut self, now: Time) {
+        for list in &mut self.lists {
+            if matches!(list.step, Step::Due(at) if at <= now) {
+                list.step = Step::Ask(Reading::default(), None);
+            }
+        }
+    }
+
+    /// The next page to ask for, if there is one. It counts as asked.
+    pub(crate) fn next_page(&mut self) -> Option<(CatalogKind, Option<String>)> {
         for kind in CatalogKind::VALUES {
             let list = self.list_mut(kind);
             match std::mem::take(&mut list.step) {
-                Step::Due(at) if at <= now => {
-                    list.step = Step::Asked(Reading::default());
-                    return Some((kind, None));
-                }
                 Step::Ask(reading, cursor) => {
                     list.step = Step::Asked(reading);
                     return Some((kind, cursor));
@@ -132,6 +143,7 @@ impl Catalog {
                     && [METHOD_NOT_FOUND, INVALID_PARAMS].contains(&error.code) =>
             {
                 // Templates have no capability of their own: a refusal is how one learns.
+                list.readings += 1;
                 list.state = ListState::Absent;
                 list.entries.clear();
                 return None;
@@ -149,18 +161,19 @@ impl Catalog {
                 list.entries = reading.fresh;
                 list.state = ListState::Read;
                 list.failures = 0;
+                list.readings += 1;
                 if reading.again {
                     list.step = Step::Due(now.after(limits.refresh_interval));
                 }
                 changed.then_some(list.entries.len())
             }
             Err(problem) => {
-                let pause = limits
-                    .refresh_interval
-                    .saturating_mul(1 << list.failures.min(16));
+                let interval = limits.refresh_interval.max(RETRY_MIN);
+                let pause = interval.saturating_mul(1 << list.failures.min(16));
                 list.failures += 1;
+                list.readings += 1;
                 list.state = ListState::Degraded(format!("{}: {problem}", kind.method()));
-                list.step = Step::Due(now.after(pause.min(RETRY_MAX.max(limits.refresh_interval))));
+                list.step = Step::Due(now.after(pause.min(RETRY_MAX.max(interval))));
                 None
             }
         }
@@ -187,7 +200,22 @@ impl Catalog {
         self.lists.iter().filter_map(due).min()
     }
 
-    /// Whether the list is being read, or about to be for the first time or because it changed.
+    /// After how many readings in all the list is newer than this moment. A list that never stops
+    /// changing is never settled, and whoever asks for it must not wait for ever.
+    pub(crate) fn readings_awaited(&self, kind: CatalogKind) -> u64 {
+        let list = self.list(kind);
+        let stale = match &list.step {
+            Step::Ask(reading, _) | Step::Asked(reading) => reading.again,
+            Step::Idle | Step::Due(_) => false,
+        };
+        list.readings + 1 + u64::from(stale)
+    }
+
+    pub(crate) fn readings(&self, kind: CatalogKind) -> u64 {
+        self.list(kind).readings
+    }
+
+    /// Whether nothing is being read, nor about to be because the list changed.
     pub(crate) fn is_settled(&self, kind: CatalogKind) -> bool {
         let list = self.list(kind);
         match list.step {
@@ -252,6 +280,12 @@ impl Reading {
         limits: &ServerLimits,
     ) -> Result<Option<String>, String> {
         self.pages += 1;
+        let entries = page.entries.iter().map(|entry| entry.as_str().len());
+        let cursor = page.next_cursor.as_ref().map_or(0, String::len);
+        self.bytes += entries.sum::<usize>() + cursor;
+        if self.bytes > limits.line_bytes {
+            return Err(format!("more than {} bytes", limits.line_bytes));
+        }
         self.fresh.extend(page.entries);
         if self.fresh.len() > limits.entries {
             return Err(format!("more than {} entries", limits.entries));

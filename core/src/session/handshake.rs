@@ -19,19 +19,19 @@ const UNSUPPORTED_VERSION: i64 = -32022;
 
 impl Session {
     /// Begins with the question that both eras survive.
-    pub(crate) fn probe(&mut self, out: &mut Outbox) -> Option<u64> {
-        self.send_probe(false, out)
+    pub(crate) fn probe(&mut self, out: &mut Outbox) {
+        self.send_probe(false, out);
     }
 
     /// Begins with the legacy handshake.
-    pub(crate) fn initialize(&mut self, out: &mut Outbox) -> Option<u64> {
-        self.send_initialize(Revision::LEGACY_NEWEST, None, false, out)
+    pub(crate) fn initialize(&mut self, out: &mut Outbox) {
+        self.send_initialize(Revision::LEGACY_NEWEST, false, out);
     }
 
     /// The probe got no answer in time: a legacy server may ignore what it does not know.
     pub(crate) fn on_probe_timeout(&mut self, out: &mut Outbox) {
-        if self.is_probing() {
-            self.send_initialize(Revision::LEGACY_NEWEST, None, false, out);
+        if let Phase::Probing { retried } = self.phase {
+            self.fall_back("no answer to `server/discover`", retried, out);
         }
     }
 
@@ -85,8 +85,11 @@ impl Session {
     fn settle_probe(&mut self, outcome: Result<RawJson, Fault>, retried: bool, out: &mut Outbox) {
         match outcome {
             Ok(result) => match bodies::discover(&result) {
-                Some(introduction) => self.choose(introduction, out),
-                None => self.fall_back(out),
+                Some(introduction) => self.choose(introduction, retried, out),
+                None => {
+                    let message = "the answer to `server/discover` is not one";
+                    self.fall_back(message, retried, out);
+                }
             },
             Err(Fault::Rpc(error)) if error.code == UNSUPPORTED_VERSION => {
                 self.on_version_error(&error, retried, out);
@@ -100,19 +103,18 @@ impl Session {
             }
             // Whatever else it says, it does not know the question: no single code is the mark of
             // a legacy server.
-            Err(Fault::Rpc(_) | Fault::Protocol(_)) => self.fall_back(out),
+            Err(Fault::Rpc(error)) => self.fall_back(&error.to_string(), retried, out),
+            Err(Fault::Protocol(message)) => self.fall_back(&message, retried, out),
         }
     }
 
     /// Picks a revision of those a modern answer lists.
-    fn choose(&mut self, introduction: Introduction, out: &mut Outbox) {
+    fn choose(&mut self, introduction: Introduction, retried: bool, out: &mut Outbox) {
         match common(&introduction.versions) {
             Some(revision) if revision.era() == Era::Modern => {
                 self.open(revision, introduction, out);
             }
-            Some(revision) => {
-                self.send_initialize(revision, None, false, out);
-            }
+            Some(revision) => self.send_initialize(revision, retried, out),
             None => self.fail(Failure::Incompatible {
                 offered: introduction.versions,
             }),
@@ -126,14 +128,21 @@ impl Session {
                 self.send_probe(true, out);
             }
             Some(revision) if revision.era() == Era::Legacy => {
-                self.send_initialize(revision, None, false, out);
+                self.send_initialize(revision, retried, out);
             }
             Some(_) | None => self.fail(Failure::Incompatible { offered }),
         }
     }
 
-    fn fall_back(&mut self, out: &mut Outbox) {
-        self.send_initialize(Revision::LEGACY_NEWEST, None, false, out);
+    /// The probe came to nothing: the server is legacy, unless it named a modern revision before.
+    /// Then it stays modern, and to go back and forth would never end.
+    fn fall_back(&mut self, message: &str, retried: bool, out: &mut Outbox) {
+        if retried {
+            let message = message.to_owned();
+            self.fail(Failure::Handshake { message });
+        } else {
+            self.send_initialize(Revision::LEGACY_NEWEST, false, out);
+        }
     }
 
     pub(super) fn on_initialize_answer(
@@ -161,12 +170,10 @@ impl Session {
                 let versions = bodies::supported_versions(error.data.as_ref());
                 match common(&versions) {
                     Some(revision) if revision.era() == Era::Modern && !retried => {
-                        self.send_probe(true, out);
-                        return;
+                        return self.send_probe(true, out);
                     }
                     Some(revision) if revision != offered && !retried => {
-                        self.send_initialize(revision, None, true, out);
-                        return;
+                        return self.send_initialize(revision, true, out);
                     }
                     Some(_) => error.to_string(),
                     None if error.code == UNSUPPORTED_VERSION => {
@@ -228,34 +235,32 @@ impl Session {
         self.updates.push_back(Update::Failed(failure));
     }
 
-    fn send_probe(&mut self, retried: bool, out: &mut Outbox) -> Option<u64> {
+    fn send_probe(&mut self, retried: bool, out: &mut Outbox) {
         self.phase = Phase::Probing { retried };
-        self.request("server/discover", None, &[], Purpose::Probe, false, out)
-            .ok()
+        self.greet("server/discover", None, Purpose::Probe, out);
     }
 
-    fn send_initialize(
-        &mut self,
-        offered: Revision,
-        late: Option<Introduction>,
-        retried: bool,
-        out: &mut Outbox,
-    ) -> Option<u64> {
+    fn send_initialize(&mut self, offered: Revision, retried: bool, out: &mut Outbox) {
         self.phase = Phase::Handshaking {
             offered,
-            late,
+            late: None,
             retried,
         };
         let params = RawJson::from_valid(self.offer.initialize_params(offered));
-        self.request(
-            "initialize",
-            Some(&params),
-            &[],
-            Purpose::Initialize,
-            false,
-            out,
-        )
-        .ok()
+        self.greet("initialize", Some(&params), Purpose::Initialize, out);
+    }
+
+    fn greet(
+        &mut self,
+        method: &str,
+        params: Option<&RawJson>,
+        purpose: Purpose,
+        out: &mut Outbox,
+    ) {
+        if let Err(error) = self.request(method, params, &[], purpose, false, out) {
+            let message = error.to_string();
+            self.fail(Failure::Handshake { message });
+        }
     }
 }
 

@@ -32,6 +32,16 @@ impl Session {
         }
     }
 
+    /// The output ended. A last message without a line break counts; a part of one is dropped,
+    /// because it may hold what no log should show.
+    pub(crate) fn on_eof(&mut self, out: &mut Outbox) {
+        if let Some(Ok(line)) = self.link.last_line()
+            && let Ok(message) = message::read(line)
+        {
+            self.on_message(message, out);
+        }
+    }
+
     fn on_line(&mut self, line: Bytes, out: &mut Outbox) {
         match message::read(line.clone()) {
             Ok(message) => self.on_message(message, out),

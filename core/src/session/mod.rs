@@ -59,9 +59,10 @@ pub(crate) struct Session {
 enum Phase {
     /// Nothing was said.
     Silent,
-    /// `server/discover` is under way; `retried` after a version error named a revision we speak.
+    /// `server/discover` is under way; `retried` after an error named a modern revision we speak.
     Probing { retried: bool },
-    /// `initialize` is under way. `late` is the answer of a probe that was given up.
+    /// `initialize` is under way. `late` is the answer of a probe that was given up; `retried` where
+    /// this is not the first thing that an error made us try.
     Handshaking {
         offered: Revision,
         late: Option<Introduction>,
@@ -147,6 +148,13 @@ impl Session {
         }
     }
 
+    /// Takes new limits in the middle of the conversation.
+    pub(crate) fn retune(&mut self, limits: &ServerLimits) {
+        self.link.retune(limits);
+        self.noise_lines_max = limits.noise_lines;
+        self.batch_max = limits.queue.max(1);
+    }
+
     /// Sends a request and remembers what it is for.
     ///
     /// `extra` are members of params that the protocol adds to the caller's.
@@ -165,7 +173,9 @@ impl Session {
         if self.speaks_modern() {
             meta.extend(self.offer.envelope());
         }
-        if wants_progress {
+        // Two callers may choose the same token, or one that is another request's.
+        let brings_token = params.is_some_and(|params| params.as_str().contains("progressToken"));
+        if wants_progress || brings_token {
             meta.push(("progressToken", &token));
         }
         let frame = if meta.is_empty() && extra.is_empty() {

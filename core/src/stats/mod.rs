@@ -35,7 +35,7 @@ pub struct ServerStats {
     pub errors: ErrorCounts,
     /// Calls waiting to be sent, now.
     pub queued: usize,
-    /// Calls sent and not answered, now.
+    /// Calls sent and not answered, or about to be sent again, now.
     pub in_flight: usize,
     /// Times the server was opened.
     pub starts: u64,

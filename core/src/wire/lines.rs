@@ -51,6 +51,11 @@ impl Lines {
         }
     }
 
+    /// Takes lines of at most this many bytes from the next one on.
+    pub const fn set_line_bytes_max(&mut self, line_bytes_max: usize) {
+        self.line_bytes_max = line_bytes_max;
+    }
+
     /// Takes the bytes that follow those pushed before.
     ///
     /// After a line that was too long they are dropped.

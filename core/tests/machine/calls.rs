@@ -384,12 +384,19 @@ fn calls_to_a_failed_server_fail_fast_with_the_reason() {
 fn an_unknown_server_is_named_with_its_near_miss() {
     let mut world = World::new();
     world.modern(server("files"));
-    let call = world.call("Files", "t");
-    let outcome = world.outcome(call).unwrap().unwrap_err();
-    assert_eq!(
-        outcome.to_string(),
-        "no server named \"Files\"; did you mean \"files\"?"
-    );
+    for name in ["Files", "fiels", "fil", "filesystem"] {
+        let call = world.call(name, "t");
+        let outcome = world.outcome(call).unwrap().unwrap_err();
+        assert_eq!(
+            outcome.to_string(),
+            format!("no server named {name:?}; did you mean \"files\"?")
+        );
+    }
+    for name in ["", "search"] {
+        let call = world.call(name, "t");
+        let outcome = world.outcome(call).unwrap().unwrap_err();
+        assert_eq!(outcome.to_string(), format!("no server named {name:?}"));
+    }
 }
 
 #[test]

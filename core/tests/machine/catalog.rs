@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use mcp_fleet_core::{CatalogKind, CommandError, CommandId, Event, LinkId, McpCommand, Reply};
+use mcp_fleet_core::{
+    CatalogKind, CommandError, CommandId, Event, Exit, LinkId, McpCommand, Reply, Timer,
+};
 use serde_json::{Value, json};
 
 use crate::world::{World, answer, discovered, error, initialized, server};
@@ -263,7 +265,7 @@ fn a_list_asked_for_while_the_server_starts_waits_and_a_failed_start_ends_it() {
     let (link, _) = world.deploy("a");
     let id = list(&mut world, CatalogKind::Tools);
     assert_eq!(world.reply(id), None);
-    world.exit(link, mcp_fleet_core::Exit::Code(1));
+    world.exit(link, Exit::Code(1));
     let second = world.opened();
     let message = "gone".to_owned();
     world.feed(mcp_fleet_core::Signal::OpenFailed {
@@ -275,4 +277,93 @@ fn a_list_asked_for_while_the_server_starts_waits_and_a_failed_start_ends_it() {
         world.reply(id),
         Some(Err(CommandError::Catalog { .. }))
     ));
+}
+
+#[test]
+fn a_list_that_changed_is_not_due_while_the_server_drains() {
+    let mut world = World::new();
+    let link = with_tools(&mut world, server("a"));
+    let asked = world.sent(link).remove(0);
+    world.say(link, answer(&asked, page(&["t"], None)));
+    let call = world.call("a", "t");
+    let changed = json!({"jsonrpc": "2.0", "method": "notifications/tools/list_changed"});
+    world.say(link, changed.clone());
+    world.command(|id| McpCommand::Undeploy {
+        id,
+        server: "a".to_owned(),
+    });
+    world.say(link, changed);
+    let deadline = world.fleet.poll_timeout().unwrap();
+    assert_eq!(deadline.timer, Timer::Drain);
+    world.pass(Duration::from_secs(3600));
+    assert_eq!(world.fleet.poll_timeout(), None);
+    world.exit(link, Exit::Code(0));
+    assert!(world.outcome(call).unwrap().is_err());
+}
+
+#[test]
+fn whoever_asks_for_a_list_that_never_stops_changing_gets_it() {
+    let mut world = World::new();
+    let link = with_tools(&mut world, server("a"));
+    let changed = json!({"jsonrpc": "2.0", "method": "notifications/tools/list_changed"});
+    let mut asked = None;
+    for reading in 0..5 {
+        world.say(link, changed.clone());
+        world.pass(Duration::from_secs(1));
+        if reading == 2 {
+            asked = Some(list(&mut world, CatalogKind::Tools));
+        }
+        let request = world.sent(link).pop().unwrap();
+        world.say(link, changed.clone());
+        world.say(
+            link,
+            answer(&request, page(&[&format!("t{reading}")], None)),
+        );
+    }
+    assert_eq!(names(&mut world, asked.unwrap()), ["t2"]);
+}
+
+#[test]
+fn a_list_that_takes_too_many_bytes_is_degraded() {
+    let mut config = server("a");
+    config.limits.line_bytes = 1000;
+    let mut world = World::new();
+    let link = with_tools(&mut world, config);
+    for cursor in 0..4 {
+        if let Some(request) = world.sent(link).pop() {
+            let name = "x".repeat(400);
+            world.say(
+                link,
+                answer(&request, page(&[&name], Some(&cursor.to_string()))),
+            );
+        }
+    }
+    let id = list(&mut world, CatalogKind::Tools);
+    let Some(Err(CommandError::Catalog { message, .. })) = world.reply(id) else {
+        panic!()
+    };
+    assert!(message.contains("bytes"), "{message}");
+}
+
+#[test]
+fn a_subscription_that_ended_is_asked_for_again_and_the_lists_are_read_anew() {
+    let mut world = World::new();
+    let (link, _) = world.deploy("a");
+    let probe = world.sent(link).remove(0);
+    let capabilities = json!({"tools": {"listChanged": true}});
+    world.say(link, answer(&probe, discovered(capabilities)));
+    let requests = world.sent(link);
+    assert_eq!(requests[0]["method"], "subscriptions/listen");
+    world.say(link, answer(&requests[1], page(&["t"], None)));
+    world.say(
+        link,
+        answer(&requests[0], json!({"resultType": "complete"})),
+    );
+    world.pass(Duration::from_secs(2));
+    let again: Vec<_> = world
+        .sent(link)
+        .iter()
+        .map(|request| request["method"].clone())
+        .collect();
+    assert_eq!(again, ["subscriptions/listen", "tools/list"]);
 }

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use mcp_fleet_core::{CommandError, Exit, Failure, McpCommand, Reply, Revision, ServerState};
+use mcp_fleet_core::{
+    CommandError, Exit, Failure, McpCommand, Reply, Revision, ServerState, Signal,
+};
 use serde_json::json;
 
-use crate::world::{World, answer, discovered, error, initialized};
+use crate::world::{World, answer, discovered, error, initialized, server};
 
 fn revision(world: &mut World) -> Option<Revision> {
     let id = world.command(|id| McpCommand::ListServers { id });
@@ -130,7 +132,7 @@ fn a_child_that_dies_of_the_probe_is_started_again_and_initialized() {
     world.exit(link, Exit::Code(0));
     let second = world.opened();
     assert_eq!(second.incarnation, 2);
-    world.feed(mcp_fleet_core::Signal::Opened {
+    world.feed(Signal::Opened {
         link: second,
         pid: None,
     });
@@ -149,18 +151,18 @@ fn a_child_that_dies_of_the_handshake_too_has_failed() {
     let mut world = World::new();
     let (link, id) = world.deploy("a");
     let bytes = bytes::Bytes::from_static(b"Traceback\nKeyError: 'TOKEN'\n");
-    world.feed(mcp_fleet_core::Signal::Stderr {
+    world.feed(Signal::Stderr {
         link,
         bytes: bytes.clone(),
         dropped: 0,
     });
     world.exit(link, Exit::Code(1));
     let second = world.opened();
-    world.feed(mcp_fleet_core::Signal::Opened {
+    world.feed(Signal::Opened {
         link: second,
         pid: None,
     });
-    world.feed(mcp_fleet_core::Signal::Stderr {
+    world.feed(Signal::Stderr {
         link: second,
         bytes,
         dropped: 0,
@@ -285,7 +287,7 @@ fn a_ping_before_the_handshake_is_over_is_answered() {
 #[test]
 fn a_legacy_verdict_is_remembered_for_a_while_and_then_asked_anew() {
     let mut world = World::new();
-    let link = world.legacy(crate::world::server("a"), "2025-11-25");
+    let link = world.legacy(server("a"), "2025-11-25");
     let restart = |world: &mut World, link| {
         world.command(|id| McpCommand::Restart {
             id,
@@ -293,7 +295,7 @@ fn a_legacy_verdict_is_remembered_for_a_while_and_then_asked_anew() {
         });
         world.exit(link, Exit::Code(0));
         let next = world.opened();
-        world.feed(mcp_fleet_core::Signal::Opened {
+        world.feed(Signal::Opened {
             link: next,
             pid: None,
         });
@@ -309,4 +311,93 @@ fn a_legacy_verdict_is_remembered_for_a_while_and_then_asked_anew() {
     world.pass(Duration::from_secs(3600));
     let (_, first_word) = restart(&mut world, second);
     assert_eq!(first_word["method"], "server/discover");
+}
+
+#[test]
+fn a_server_that_sends_us_back_and_forth_between_the_eras_has_failed() {
+    let mut world = World::new();
+    let (link, id) = world.deploy("a");
+    let mut sent = Vec::new();
+    for _ in 0..20 {
+        let Some(request) = world.sent(link).pop() else {
+            break;
+        };
+        let method = request["method"].as_str().unwrap().to_owned();
+        if method == "initialize" {
+            let data = json!({"supported": ["2026-07-28"]});
+            let refusal = json!({"code": -32022, "message": "v", "data": data});
+            world.say(
+                link,
+                json!({"jsonrpc": "2.0", "id": request["id"], "error": refusal}),
+            );
+        } else {
+            world.say(link, error(&request, -32601, "what?"));
+        }
+        sent.push(method);
+    }
+    assert_eq!(sent, ["server/discover", "initialize", "server/discover"]);
+    world.exit(link, Exit::Code(0));
+    assert!(matches!(world.reply(id), Some(Err(_))));
+}
+
+#[test]
+fn a_server_that_named_a_modern_revision_is_never_initialized() {
+    let mut world = World::new();
+    let (link, id) = world.deploy("a");
+    let probe = world.sent(link).remove(0);
+    let data = json!({"supported": ["2026-07-28"]});
+    let refusal = json!({"code": -32022, "message": "v", "data": data});
+    world.say(
+        link,
+        json!({"jsonrpc": "2.0", "id": probe["id"], "error": refusal}),
+    );
+    assert_eq!(world.sent(link)[0]["method"], "server/discover");
+    world.pass(Duration::from_secs(5));
+    assert!(world.sent(link).is_empty(), "silence is no legacy answer");
+    world.exit(link, Exit::Code(0));
+    let Some(Err(CommandError::Failed { failure, .. })) = world.reply(id) else {
+        panic!()
+    };
+    assert!(matches!(failure, Failure::Handshake { .. }), "{failure}");
+}
+
+#[test]
+fn a_server_that_died_of_the_probe_is_not_probed_again_for_a_while() {
+    let mut world = World::new();
+    let (link, _) = world.deploy("a");
+    world.exit(link, Exit::Code(1));
+    let link = world.opened();
+    world.feed(Signal::Opened { link, pid: None });
+    world.sent(link).remove(0);
+    let initialize = json!({"id": 1});
+    let result = initialized("2025-06-18", json!({}));
+    world.say(link, answer(&initialize, result));
+    world.command(|id| McpCommand::Restart {
+        id,
+        server: "a".to_owned(),
+    });
+    world.exit(link, Exit::Code(0));
+    let link = world.opened();
+    world.feed(Signal::Opened { link, pid: None });
+    assert_eq!(world.sent(link)[0]["method"], "initialize");
+}
+
+#[test]
+fn a_legacy_verdict_that_led_to_a_failure_is_forgotten() {
+    let mut world = World::new();
+    let link = world.legacy(server("a"), "2025-06-18");
+    world.exit(link, Exit::Code(1));
+    for method in ["initialize", "server/discover"] {
+        world.command(|id| McpCommand::Restart {
+            id,
+            server: "a".to_owned(),
+        });
+        let link = world.opened();
+        world.feed(Signal::Opened { link, pid: None });
+        let request = world.sent(link).remove(0);
+        assert_eq!(request["method"], method);
+        world.say(link, error(&request, -32601, "it was upgraded"));
+        world.exit(link, Exit::Code(0));
+        world.clear();
+    }
 }

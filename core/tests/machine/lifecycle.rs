@@ -494,3 +494,141 @@ fn time_that_stands_still_jumps_or_goes_back_harms_nothing() {
     world.say(link, answer(&frame, json!({})));
     assert!(world.outcome(call).unwrap().is_ok());
 }
+
+#[test]
+fn a_server_that_breaks_the_protocol_while_it_drains_is_still_forgotten() {
+    let mut config = server("a");
+    config.limits.line_bytes = 1000;
+    let mut world = World::new();
+    let link = world.legacy(config, "2025-11-25");
+    world.call("a", "t");
+    let id = world.command(|id| McpCommand::Undeploy {
+        id,
+        server: "a".to_owned(),
+    });
+    world.say_raw(link, "x".repeat(1001));
+    world.exit(link, Exit::Signal(9));
+    assert_eq!(world.reply(id), Some(Ok(Reply::Done)));
+    assert!(world.fleet.stats().by_server.is_empty());
+}
+
+#[test]
+fn a_server_that_goes_on_making_noise_crashed_once() {
+    let mut config = server("a");
+    config.limits.noise_lines = 2;
+    let mut world = World::new();
+    let link = world.legacy(config, "2025-11-25");
+    world.say_raw(link, "tick\n".repeat(50));
+    world.say_raw(link, "tock\n".repeat(50));
+    world.exit(link, Exit::Code(1));
+    assert_eq!(world.fleet.stats().total.crashes, 1);
+}
+
+#[test]
+fn nothing_is_asked_of_a_link_that_is_closed() {
+    let mut world = World::new();
+    let link = world.legacy(server("a"), "2025-11-25");
+    let call = world.call("a", "t");
+    world.clear();
+    world.feed(Signal::Closed { link });
+    assert!(world.effects.is_empty(), "{:?}", world.effects);
+    assert!(world.outcome(call).unwrap().is_err());
+    assert_eq!(world.state("a"), ServerState::Failed);
+}
+
+#[test]
+fn nothing_is_sent_after_the_input_is_closed() {
+    let mut world = World::new();
+    let link = world.legacy(server("a"), "2025-11-25");
+    let call = world.call("a", "t");
+    world.feed(Signal::Eof { link });
+    assert_eq!(world.state("a"), ServerState::Closing);
+    world.sent(link);
+    world.feed(McpCommand::Cancel { call, reason: None });
+    world.say(link, json!({"jsonrpc": "2.0", "id": 1, "method": "ping"}));
+    assert!(world.outcome(call).unwrap().is_err());
+    assert!(world.sent(link).is_empty());
+}
+
+#[test]
+fn a_command_that_may_not_wait_has_no_effect_but_an_undeploy_is_always_taken() {
+    let mut config = server("a");
+    config.limits.waiting = 1;
+    let mut world = World::new();
+    let link = world.legacy(config, "2025-11-25");
+    world.call("a", "t");
+    world.sent(link);
+    let name = || "a".to_owned();
+    let first = world.command(|id| McpCommand::Restart { id, server: name() });
+    let second = world.command(|id| McpCommand::Restart { id, server: name() });
+    let mut changed = server("a");
+    changed.enabled = false;
+    let config = Box::new(changed);
+    let third = world.command(|id| McpCommand::UpdateConfig { id, config });
+    for refused in [second, third] {
+        let want = CommandError::Overloaded {
+            server: server("a").name,
+            limit: 1,
+        };
+        assert_eq!(world.reply(refused), Some(Err(want)));
+    }
+    let farewell = world.command(|id| McpCommand::Undeploy { id, server: name() });
+    let again = world.command(|id| McpCommand::Undeploy { id, server: name() });
+    assert!(matches!(world.reply(again), Some(Err(_))));
+    world.exit(link, Exit::Code(0));
+    assert!(matches!(
+        world.reply(first),
+        Some(Err(CommandError::Superseded { .. }))
+    ));
+    assert_eq!(world.reply(farewell), Some(Ok(Reply::Done)));
+}
+
+#[test]
+fn a_failed_server_that_is_disabled_is_stopped() {
+    let mut world = World::new();
+    let link = world.legacy(server("a"), "2025-11-25");
+    world.exit(link, Exit::Code(1));
+    let mut config = server("a");
+    config.enabled = false;
+    let config = Box::new(config);
+    let id = world.command(|id| McpCommand::UpdateConfig { id, config });
+    assert_eq!(world.reply(id), Some(Ok(Reply::Done)));
+    assert_eq!(world.state("a"), ServerState::Stopped);
+    let call = world.call("a", "t");
+    let Some(Err(CallError::Unavailable { reason, .. })) = world.outcome(call) else {
+        panic!()
+    };
+    assert!(reason.contains("disabled"), "{reason}");
+}
+
+#[test]
+fn a_shutdown_tells_no_state_of_a_server_that_was_stopped() {
+    let mut world = World::new();
+    let mut config = server("a");
+    config.enabled = false;
+    let config = Box::new(config);
+    world.command(|id| McpCommand::Deploy { id, config });
+    world.command(|id| McpCommand::Shutdown { id, grace: None });
+    assert!(world.states("a").is_empty());
+}
+
+#[test]
+fn a_last_answer_without_a_line_break_counts_and_a_part_of_one_does_not() {
+    let mut world = World::new();
+    let link = world.modern(server("a"));
+    let call = world.call("a", "t");
+    let frame = world.sent(link).remove(0);
+    world.say_raw(link, answer(&frame, json!({"last": "words"})).to_string());
+    world.exit(link, Exit::Code(0));
+    assert_eq!(world.outcome(call).unwrap().unwrap()["last"], "words");
+
+    let link = world.modern(server("b"));
+    let call = world.call("b", "t");
+    let frame = world.sent(link).remove(0);
+    let whole = answer(&frame, json!({"secret": "words"})).to_string();
+    world.say_raw(link, &whole[..whole.len() - 3]);
+    world.exit(link, Exit::Code(0));
+    let outcome = world.outcome(call).unwrap().unwrap_err();
+    assert!(matches!(outcome, CallError::ServerGone { .. }));
+    assert!(!format!("{outcome:?}").contains("secret"), "{outcome:?}");
+}

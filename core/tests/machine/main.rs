@@ -9,10 +9,13 @@
     reason = "tests may panic, and look only at what they are about"
 )]
 
+mod bounds;
 mod calls;
 mod catalog;
+mod chart;
 mod eras;
 mod lifecycle;
 mod questions;
 mod replay;
+mod swarm;
 mod world;

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use mcp_fleet_core::{
-    CallError, CommandError, Event, Exit, InputId, McpCommand, RawJson, Reply, RpcError,
+    CallError, CommandError, Event, Exit, InputId, McpCommand, RawJson, Reply, RpcError, Sent,
+    Signal,
     config::{ClientCapabilities, ElicitationCapability, FleetConfig, Root, SamplingCapability},
 };
 use serde_json::json;
@@ -355,4 +356,77 @@ fn cancelling_a_call_that_asks_withdraws_its_questions() {
         world.sent(link).is_empty(),
         "nothing is in flight, so nothing is cancelled"
     );
+}
+
+#[test]
+fn a_call_between_two_rounds_is_finished_while_the_server_drains() {
+    for command in ["restart", "undeploy"] {
+        let mut world = World::new();
+        let link = world.modern(server("a"));
+        let call = world.call("a", "wait");
+        let first = world.sent(link).remove(0);
+        world.command(|id| match command {
+            "restart" => McpCommand::Restart {
+                id,
+                server: "a".to_owned(),
+            },
+            _ => McpCommand::Undeploy {
+                id,
+                server: "a".to_owned(),
+            },
+        });
+        let round = json!({"resultType": "input_required", "requestState": "s1"});
+        world.say(link, answer(&first, round));
+        world.pass(Duration::from_millis(250));
+        let second = world.sent(link).remove(0);
+        assert_eq!(second["params"]["requestState"], "s1", "{command}");
+        world.say(link, answer(&second, json!({"resultType": "complete"})));
+        assert!(world.outcome(call).unwrap().is_ok(), "{command}");
+    }
+}
+
+#[test]
+fn a_call_between_two_rounds_is_never_taken_to_another_incarnation() {
+    let mut config = server("a");
+    config.limits.in_flight = 1;
+    config.limits.round_pause = Duration::ZERO;
+    let mut world = World::new();
+    let link = world.modern(config);
+    let (first, second) = (world.call("a", "wait"), world.call("a", "t"));
+    let asked = world.sent(link).remove(0);
+    let round = json!({"resultType": "input_required", "requestState": "s1"});
+    world.wrote(link, 1);
+    world.say(link, answer(&asked, round));
+    world.command(|id| McpCommand::Restart {
+        id,
+        server: "a".to_owned(),
+    });
+    world.exit(link, Exit::Code(0));
+    let lost = world.outcome(first).unwrap();
+    assert!(matches!(
+        lost,
+        Err(CallError::ServerGone {
+            sent: Sent::Unknown,
+            ..
+        })
+    ));
+    assert!(
+        world.outcome(second).is_none(),
+        "it was never sent, and waits"
+    );
+}
+
+#[test]
+fn a_server_on_its_way_out_asks_in_vain() {
+    let mut world = handling();
+    let link = world.modern(server("a"));
+    let call = world.call("a", "book");
+    let first = world.sent(link).remove(0);
+    world.feed(Signal::Eof { link });
+    let round = json!({"resultType": "input_required", "inputRequests": {
+        "who": {"method": "elicitation/create", "params": {}},
+    }});
+    world.say(link, answer(&first, round));
+    assert!(asked(&mut world).is_none());
+    assert!(world.outcome(call).unwrap().is_err());
 }
