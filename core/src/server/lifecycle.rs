@@ -283,6 +283,7 @@ impl Server {
 
     /// The session cannot go on. A server that was on its way out still goes where it was going.
     pub(super) fn on_session_failed(&mut self, cx: &mut Context<'_>, failure: Failure) {
+        let why = format!("it {failure}\n");
         let after = match &self.state {
             State::Draining(_, after) => after.clone(),
             State::Starting(_) | State::Probing(_) | State::Handshaking(_) | State::Ready(_) => {
@@ -291,6 +292,8 @@ impl Server {
             }
             State::Closing(_) | State::Stopped | State::Failed(_) => return,
         };
+        // What is in flight ends with the server's last words, which would not say this.
+        self.log.push(why.as_bytes());
         self.begin_close(cx, after);
     }
 

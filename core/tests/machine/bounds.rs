@@ -120,12 +120,12 @@ fn every_bound_of_a_running_server_can_be_changed() {
     let mut config = server("a");
     let link = world.legacy(config.clone(), "2025-11-25");
     config.limits.line_bytes = 100;
-    config.limits.log_bytes = 5;
+    config.limits.log_bytes = 60;
     let config = Box::new(config);
     world.command(|id| McpCommand::UpdateConfig { id, config });
     world.feed(Signal::Stderr {
         link,
-        bytes: "0123456789".into(),
+        bytes: "012345678\n".into(),
         dropped: 0,
     });
     let call = world.call("a", "t");
@@ -134,7 +134,8 @@ fn every_bound_of_a_running_server_can_be_changed() {
     let Err(CallError::ServerGone { stderr_tail, .. }) = world.outcome(call).unwrap() else {
         panic!()
     };
-    assert_eq!(stderr_tail, "56789");
+    let why = "it broke the protocol: a line is longer than 100 bytes";
+    assert_eq!(stderr_tail, why);
     assert_eq!(world.state("a"), ServerState::Failed);
 }
 

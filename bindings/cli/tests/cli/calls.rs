@@ -122,6 +122,16 @@ fn a_server_that_ends_early_exits_with_3_and_its_last_words() {
 }
 
 #[test]
+fn an_answer_beyond_the_limit_exits_with_3_and_says_so() {
+    let server = words("w", 0).replace(" }", ", \"maxLineBytes\": 1024 }");
+    let place = Place::with_servers(&server);
+    // The answer says that there is no tool of that name.
+    let said = place.run(&["call", "fleet.json", "w", &"x".repeat(2000)]);
+    said.ended(3)
+        .complains("it broke the protocol: a line is longer than 1024 bytes");
+}
+
+#[test]
 fn a_program_that_does_not_exist_exits_with_3() {
     let place = Place::with_servers(r#""ghost": { "command": "no-such-program-of-mine" }"#);
     let said = place.run(&["call", "fleet.json", "ghost", "t"]);
