@@ -69,7 +69,8 @@ pub(crate) struct Global {
 
     /// Record every input of the fleet in this file, for replay
     ///
-    /// The file holds what servers and callers said, secrets included. An existing file is replaced.
+    /// The file holds what servers and callers said, secrets included: a new one is for its
+    /// owner alone. An existing file is replaced.
     #[arg(long, value_name = "FILE", global = true)]
     pub(crate) journal: Option<PathBuf>,
 }

@@ -1,4 +1,4 @@
-use std::fs;
+use std::{fs, os::unix::fs::PermissionsExt as _};
 
 use serde_json::{Value, json};
 
@@ -191,7 +191,10 @@ fn the_journal_holds_every_input() {
         THREE,
     ];
     place.run(&args).ended(0);
-    let journal = fs::read_to_string(place.path().join("journal")).unwrap();
+    let path = place.path().join("journal");
+    let mode = fs::metadata(&path).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let journal = fs::read_to_string(path).unwrap();
     let lines: Vec<Value> = journal
         .lines()
         .map(|line| serde_json::from_str(line).unwrap())
