@@ -103,8 +103,8 @@ impl McpRuntime {
         handle
     }
 
-    /// Gives a command that `build` makes for the id it gets, and waits for its outcome. A command
-    /// whose future is dropped is carried out all the same.
+    /// Gives a command that `build` makes for the id it gets, and waits for its outcome. Once it has
+    /// its place in the inbox, it is carried out also when its future is dropped.
     ///
     /// # Errors
     /// What the machine answered, or that it is gone.

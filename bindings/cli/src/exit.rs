@@ -197,7 +197,7 @@ fn of_call(error: &CallError) -> Problem {
         CallError::TimedOut { after, sent } => {
             let message = format!("the call timed out after {}; {sent}", output::span(*after));
             Problem::new(Exit::TimedOut, message)
-                .hint("allow more time with `--timeout SECONDS` or `timeoutMs` of the server")
+                .hint("allow more time with `--timeout DURATION` or `timeoutMs` of the server")
         }
         CallError::ServerGone {
             server,
