@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{
     Context, Server,
+    restart::Verdict,
     state::{After, Cause, Closing, Opening, State},
     timers::Timer,
 };
@@ -19,12 +20,14 @@ impl Server {
     pub(super) fn leave(&mut self, cx: &mut Context<'_>, after: After, grace: Option<Duration>) {
         match std::mem::replace(&mut self.state, State::Stopped) {
             State::Stopped if after == After::Stop => {}
-            State::Stopped => self.arrive(cx, after, None),
+            State::Stopped | State::Waiting(_) | State::Backoff(_) => self.arrive(cx, after, None),
             State::Failed(failure) => match after {
                 // A server that failed stays so, and says why, unless it is disabled.
-                After::Stop if self.enabled => self.state = State::Failed(failure),
-                After::Stop => self.enter(cx, State::Stopped),
-                After::Retire | After::Restart | After::Respawn | After::Fail(_) => {
+                After::Stop if self.enabled => {
+                    self.timers.disarm(Timer::Revive);
+                    self.state = State::Failed(failure);
+                }
+                After::Stop | After::Retire | After::Restart | After::Respawn | After::Fail(_) => {
                     self.arrive(cx, after, None);
                 }
             },
@@ -80,7 +83,11 @@ impl Server {
             State::Starting(_) => (None, false),
             State::Probing(live) | State::Handshaking(live) => (Some(live), false),
             State::Ready(live) | State::Draining(live, _) => (Some(live), true),
-            same @ (State::Stopped | State::Closing(_) | State::Failed(_)) => {
+            same @ (State::Stopped
+            | State::Waiting(_)
+            | State::Closing(_)
+            | State::Backoff(_)
+            | State::Failed(_)) => {
                 self.state = same;
                 return false;
             }
@@ -160,6 +167,9 @@ impl Server {
     /// What comes after the incarnation. `ended` tells how it ended, where there was one.
     fn arrive(&mut self, cx: &mut Context<'_>, after: After, ended: Option<(Option<Exit>, bool)>) {
         let (exit, was_ready) = ended.unwrap_or((None, false));
+        cx.starts.give_back(self.id);
+        self.timers.disarm(Timer::Backoff);
+        self.timers.disarm(Timer::Revive);
         match after {
             After::Stop => {
                 self.enter(cx, State::Stopped);
@@ -188,6 +198,32 @@ impl Server {
                     },
                     Cause::Known(failure) => failure,
                 };
+                self.judge(cx, failure, was_ready, exit);
+            }
+        }
+    }
+
+    /// A server that failed starts again, now or later, or never.
+    fn judge(
+        &mut self,
+        cx: &mut Context<'_>,
+        failure: Failure,
+        was_ready: bool,
+        exit: Option<Exit>,
+    ) {
+        match self
+            .budget
+            .judge(cx.now, &failure, self.restart, &self.limits, cx.rng)
+        {
+            Verdict::After(pause) => {
+                self.timers.arm(Timer::Backoff, cx.now.after(pause));
+                self.enter(cx, State::Backoff(failure));
+            }
+            verdict @ (Verdict::Spent | Verdict::Final) => {
+                if verdict == Verdict::Spent {
+                    self.timers
+                        .arm(Timer::Revive, cx.now.after(self.limits.revive));
+                }
                 self.enter(cx, State::Failed(failure));
                 self.refuse_parked(cx, was_ready, exit);
             }
