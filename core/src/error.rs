@@ -123,6 +123,12 @@ pub enum Failure {
     },
 }
 
+fn reason_suffix(reason: Option<&str>) -> String {
+    reason
+        .map(|reason| format!(": {reason}"))
+        .unwrap_or_default()
+}
+
 fn exit_suffix(exit: Option<Exit>) -> String {
     exit.map(|exit| format!(" ({exit})")).unwrap_or_default()
 }
@@ -180,10 +186,17 @@ pub enum CallError {
         sent: Sent,
     },
     /// The process or connection ended with the call in flight.
-    #[error("{server} is gone{}; {sent}{}", exit_suffix(*exit), stderr_suffix(stderr_tail))]
+    #[error(
+        "{server} is gone{}{}; {sent}{}",
+        reason_suffix(reason.as_deref()),
+        exit_suffix(*exit),
+        stderr_suffix(stderr_tail)
+    )]
     ServerGone {
         /// The server.
         server: ServerName,
+        /// Why it was ended, where it did not end by itself.
+        reason: Option<String>,
         /// How the process ended, once known.
         exit: Option<Exit>,
         /// The end of what it wrote to standard error.

@@ -294,6 +294,10 @@ impl<R: AsyncRuntime> RuntimeActor<R> {
         {
             give_up_journal(&mut self.journal, &error);
         }
+        if self.fleet.is_shut_down() {
+            // Whoever asked for the shutdown may read the journal once it is told.
+            self.flush_journal();
+        }
         while let Some(event) = self.fleet.poll_event() {
             self.tell(event);
         }

@@ -201,12 +201,15 @@ fn of_call(error: &CallError) -> Problem {
         }
         CallError::ServerGone {
             server,
+            reason,
             exit,
             stderr_tail,
             sent,
         } => {
-            let how = exit.map(|exit| format!(" ({exit})")).unwrap_or_default();
-            let message = format!("{server} is gone{how}; {sent}");
+            let why = reason.as_ref().map(|reason| format!(": {reason}"));
+            let how = exit.map(|exit| format!(" ({exit})"));
+            let (why, how) = (why.unwrap_or_default(), how.unwrap_or_default());
+            let message = format!("{server} is gone{why}{how}; {sent}");
             Problem::new(Exit::Unavailable, message).last_words(server, stderr_tail)
         }
         CallError::Rpc(error) => {
@@ -239,6 +242,7 @@ mod tests {
     fn every_call_error_has_its_exit_code() {
         let gone = CallError::ServerGone {
             server: name(),
+            reason: None,
             exit: Some(ProcessExit::Code(9)),
             stderr_tail: "boom\n".to_owned(),
             sent: Sent::Unknown,

@@ -80,11 +80,10 @@ impl Server {
                     live.session.link.on_wrote(bytes);
                 }
             }
-            Signal::WriteFailed { link: _, message } => {
-                self.log
-                    .push(format!("cannot write to it: {message}\n").as_bytes());
-                self.on_ended(cx);
-            }
+            Signal::WriteFailed {
+                link: _,
+                message: _,
+            } => self.on_ended(cx),
             Signal::Stderr {
                 link: _,
                 bytes,

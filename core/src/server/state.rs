@@ -79,6 +79,17 @@ pub(super) enum Cause {
 }
 
 impl After {
+    /// Why an incarnation is ended for this; `None` where it ended by itself.
+    pub(super) fn reason(&self) -> Option<String> {
+        match self {
+            Self::Stop => Some("it was stopped".to_owned()),
+            Self::Retire => Some("it was undeployed".to_owned()),
+            Self::Restart => Some("it was restarted".to_owned()),
+            Self::Respawn | Self::Fail(Cause::Ended | Cause::StartTimedOut) => None,
+            Self::Fail(Cause::Known(failure)) => Some(format!("it {failure}")),
+        }
+    }
+
     /// Whether calls may wait for what comes.
     pub(super) const fn is_temporary(&self) -> bool {
         match self {
