@@ -109,6 +109,12 @@ pub enum Failure {
         /// The end of what it wrote to standard error.
         stderr_tail: String,
     },
+    /// The server lives, and answered none of its health checks.
+    #[error("did not answer {checks} health checks in a row")]
+    Unresponsive {
+        /// How many.
+        checks: u32,
+    },
     /// The server broke the protocol so that its stream cannot be read on.
     #[error("broke the protocol: {message}")]
     Protocol {

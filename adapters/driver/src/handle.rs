@@ -18,7 +18,7 @@ use futures::{
 use mcp_fleet_core::{
     CallId, CallOptions, CatalogKind, CommandId, FleetStats, Health, InputId, McpCommand, RawJson,
     Reply, Request, RpcError, ServerInfo, ServerName,
-    config::{FleetConfig, Kind, ServerConfig},
+    config::{FleetConfig, Kind, Restart, ServerConfig},
 };
 
 use crate::{
@@ -324,7 +324,12 @@ impl McpRuntime {
         kind: Kind,
         brought: Brought,
     ) -> Result<(), ManageError> {
-        let config = Box::new(ServerConfig::new(ServerName::new(name)?, kind));
+        let mut config = ServerConfig::new(ServerName::new(name)?, kind);
+        if config.kind == Kind::Attached {
+            // The streams are used up by the first incarnation.
+            config.restart = Restart::Never;
+        }
+        let config = Box::new(config);
         let id = CommandId(self.next_id());
         self.give(id, McpCommand::Deploy { id, config }, Some(brought))
             .await

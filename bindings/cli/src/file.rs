@@ -2,7 +2,7 @@
 
 use std::{io, path::Path};
 
-use mcp_fleet_core::config::{self, ConfigErrors, FleetConfig, Loaded, ServerConfig};
+use mcp_fleet_core::config::{self, ConfigErrors, FleetConfig, Loaded, Restart, ServerConfig};
 
 use crate::{exit::Problem, output};
 
@@ -23,7 +23,14 @@ pub(crate) fn judge(path: &Path) -> Result<Result<Loaded, ConfigErrors>, Problem
 /// Where the file cannot be used.
 pub(crate) fn load(path: &Path, servers: &[String]) -> Result<FleetConfig, Problem> {
     match judge(path)? {
-        Ok(Loaded { config, warnings }) => {
+        Ok(Loaded {
+            mut config,
+            warnings,
+        }) => {
+            for server in &mut config.servers {
+                // A command that answers once says what failed, and does not try again.
+                server.restart = Restart::Never;
+            }
             for warning in warnings
                 .iter()
                 .filter(|warning| concerns(&warning.key, servers))

@@ -9,6 +9,7 @@ use super::{
     timers::Due,
 };
 use crate::{
+    config::Restart,
     error::{CallError, Exit, Sent},
     event::ServerState,
     ids::CallId,
@@ -73,11 +74,20 @@ impl Server {
     fn admit(&self, cx: &mut Context<'_>, request: &Request) -> Result<(), CallError> {
         check_request(request)?;
         let open = match &self.state {
-            State::Starting(_) | State::Probing(_) | State::Handshaking(_) | State::Ready(_) => {
-                true
-            }
+            State::Waiting(_)
+            | State::Starting(_)
+            | State::Probing(_)
+            | State::Handshaking(_)
+            | State::Ready(_)
+            | State::Backoff(_) => true,
             State::Draining(_, after) => after.is_temporary(),
-            State::Closing(closing) => closing.after.is_temporary(),
+            State::Closing(closing) => match &closing.after {
+                // Whether it starts again is judged when nothing is left of it.
+                After::Fail(_) => self.restart != Restart::Never,
+                after @ (After::Stop | After::Retire | After::Restart | After::Respawn) => {
+                    after.is_temporary()
+                }
+            },
             State::Stopped | State::Failed(_) => false,
         };
         if !open {
@@ -89,11 +99,13 @@ impl Server {
             State::Ready(live) if live.session.link.has_credit() => room,
             State::Ready(_)
             | State::Stopped
+            | State::Waiting(_)
             | State::Starting(_)
             | State::Probing(_)
             | State::Handshaking(_)
             | State::Draining(..)
             | State::Closing(_)
+            | State::Backoff(_)
             | State::Failed(_) => 0,
         };
         if self.calls.queued() >= self.limits.queue.saturating_add(sendable) {
@@ -139,11 +151,13 @@ impl Server {
                 State::Ready(live) => live,
                 State::Draining(live, _) if call.is_begun() => live,
                 State::Stopped
+                | State::Waiting(_)
                 | State::Starting(_)
                 | State::Probing(_)
                 | State::Handshaking(_)
                 | State::Draining(..)
                 | State::Closing(_)
+                | State::Backoff(_)
                 | State::Failed(_) => return,
             };
             if !live.session.link.has_credit() {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::{
     Context, Server,
     execute::Loss,
+    restart::Verdict,
     state::{After, Cause, Closing, Opening, State},
     timers::Timer,
 };
@@ -15,12 +16,14 @@ impl Server {
     pub(super) fn leave(&mut self, cx: &mut Context<'_>, after: After, grace: Option<Duration>) {
         match std::mem::replace(&mut self.state, State::Stopped) {
             State::Stopped if after == After::Stop => {}
-            State::Stopped => self.arrive(cx, after, None),
+            State::Stopped | State::Waiting(_) | State::Backoff(_) => self.arrive(cx, after, None),
             State::Failed(failure) => match after {
                 // A server that failed stays so, and says why, unless it is disabled.
-                After::Stop if self.enabled => self.state = State::Failed(failure),
-                After::Stop => self.enter(cx, State::Stopped),
-                After::Retire | After::Restart | After::Respawn | After::Fail(_) => {
+                After::Stop if self.enabled => {
+                    self.timers.disarm(Timer::Revive);
+                    self.state = State::Failed(failure);
+                }
+                After::Stop | After::Retire | After::Restart | After::Respawn | After::Fail(_) => {
                     self.arrive(cx, after, None);
                 }
             },
@@ -76,7 +79,11 @@ impl Server {
             State::Starting(_) => (None, false),
             State::Probing(live) | State::Handshaking(live) => (Some(live), false),
             State::Ready(live) | State::Draining(live, _) => (Some(live), true),
-            same @ (State::Stopped | State::Closing(_) | State::Failed(_)) => {
+            same @ (State::Stopped
+            | State::Waiting(_)
+            | State::Closing(_)
+            | State::Backoff(_)
+            | State::Failed(_)) => {
                 self.state = same;
                 return false;
             }
@@ -156,6 +163,9 @@ impl Server {
 
     /// What comes after the incarnation. `ended` tells how it ended, where there was one.
     fn arrive(&mut self, cx: &mut Context<'_>, after: After, ended: Option<(Loss, bool)>) {
+        cx.starts.give_back(self.id);
+        self.timers.disarm(Timer::Backoff);
+        self.timers.disarm(Timer::Revive);
         match after {
             After::Stop => {
                 self.enter(cx, State::Stopped);
@@ -179,10 +189,27 @@ impl Server {
                     self.legacy_until = Time::ZERO;
                 }
                 let failure = self.failure(cause, loss.as_ref(), was_ready);
-                self.enter(cx, State::Failed(failure));
-                self.refuse_parked(cx, loss.as_ref().filter(|_| was_ready));
+                self.judge(cx, failure, loss.filter(|_| was_ready).as_ref());
             }
         }
+    }
+
+    /// A server that failed starts again, now or later, or never.
+    fn judge(&mut self, cx: &mut Context<'_>, failure: Failure, crash: Option<&Loss>) {
+        let verdict = self
+            .budget
+            .judge(cx.now, &failure, self.restart, &self.limits, cx.rng);
+        if let Verdict::After(pause) = verdict {
+            self.timers.arm(Timer::Backoff, cx.now.after(pause));
+            self.enter(cx, State::Backoff(failure));
+            return;
+        }
+        if verdict == Verdict::Spent {
+            self.timers
+                .arm(Timer::Revive, cx.now.after(self.limits.revive));
+        }
+        self.enter(cx, State::Failed(failure));
+        self.refuse_parked(cx, crash);
     }
 
     fn failure(&self, cause: Cause, loss: Option<&Loss>, was_ready: bool) -> Failure {

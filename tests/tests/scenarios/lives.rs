@@ -5,7 +5,7 @@ use std::{pin::pin, time::Duration};
 use futures::future::join;
 use mcp_fleet_core::{
     ServerName, ServerState,
-    config::{Kind, ServerConfig, Stdio},
+    config::{Kind, Restart, ServerConfig, Stdio},
 };
 use mcp_fleet_driver::AsyncRuntime;
 use serde_json::json;
@@ -123,6 +123,30 @@ pub(crate) async fn a_failed_server_can_be_restarted<R: AsyncRuntime>(world: &mu
     world.settled("server").await;
     world.tool("server", "echo", json!({})).await;
     world.counts("server").await;
+}
+
+pub(crate) async fn a_crashed_server_comes_back_by_itself<R: AsyncRuntime>(world: &mut World<R>) {
+    let mut lasting = world.fake("lasting", &[]);
+    lasting.restart = Restart::Always;
+    world.deploy(lasting).await;
+    world.tool("lasting", "crash", json!({})).await;
+    world.until_state("lasting", ServerState::Backoff).await;
+    world.tool("lasting", "echo", json!({"n": 1})).await;
+    world.settled("lasting").await;
+    world.servers().await;
+}
+
+pub(crate) async fn a_server_that_keeps_dying_is_given_up<R: AsyncRuntime>(world: &mut World<R>) {
+    let mut frail = world.limited("frail", &["--exit-at-start", "3"], |limits| {
+        limits.restarts = 2;
+        limits.backoff = Duration::from_millis(1);
+    });
+    frail.restart = Restart::Always;
+    let manager = world.manager.clone();
+    world.done("deploy", manager.deploy_server(frail)).await;
+    world.until_state("frail", ServerState::Failed).await;
+    world.tool("frail", "echo", json!({"n": 1})).await;
+    world.servers().await;
 }
 
 pub(crate) async fn an_undeployed_server_is_gone<R: AsyncRuntime>(world: &mut World<R>) {

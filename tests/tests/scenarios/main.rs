@@ -155,6 +155,8 @@ fn main() {
             a_disabled_server_takes_no_calls
             a_restart_begins_the_next_incarnation
             a_failed_server_can_be_restarted
+            a_crashed_server_comes_back_by_itself
+            a_server_that_keeps_dying_is_given_up
             an_undeployed_server_is_gone
             a_name_is_deployed_once
             health_is_a_round_trip

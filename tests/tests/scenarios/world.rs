@@ -15,7 +15,7 @@ use futures::{
 };
 use mcp_fleet_core::{
     CallOptions, CatalogKind, Event, InputId, RawJson, Request, RpcError, ServerName, ServerState,
-    config::{ClientCapabilities, FleetConfig, Kind, ServerConfig, ServerLimits, Stdio},
+    config::{ClientCapabilities, FleetConfig, Kind, Restart, ServerConfig, ServerLimits, Stdio},
 };
 use mcp_fleet_driver::{
     AsyncRuntime, Events, ExecuteError, Journal, ManageError, McpManagerV2, PendingCall,
@@ -85,7 +85,10 @@ impl<R: AsyncRuntime> World<R> {
             args,
             ..Stdio::default()
         };
-        ServerConfig::new(ServerName::new(name).unwrap(), Kind::Stdio(stdio))
+        let mut config = ServerConfig::new(ServerName::new(name).unwrap(), Kind::Stdio(stdio));
+        // What a scenario does to a server stays done, unless it is about restarts.
+        config.restart = Restart::Never;
+        config
     }
 
     /// The same with other limits.
