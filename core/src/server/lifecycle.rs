@@ -64,6 +64,7 @@ impl Server {
                 self.on_open_failed(cx, message, transient);
             }
             Signal::Bytes { link: _, bytes } => {
+                self.on_heard(cx.now);
                 if let Some(live) = self.state.live_mut() {
                     live.session.on_bytes(bytes, cx.out);
                 }
@@ -123,6 +124,7 @@ impl Server {
             }
             Timer::Terminate | Timer::ExitWait => self.kill(cx),
             Timer::Listen => self.listen_again(cx),
+            Timer::Health => self.on_liveness_due(cx),
             Timer::Backoff | Timer::Revive => self.start(cx),
             // Not single timers: they are dealt with where they are taken.
             Timer::Refresh | Timer::Call | Timer::Request | Timer::Round => {}
@@ -178,6 +180,7 @@ impl Server {
     fn on_ready(&mut self, now: Time) {
         self.timers.disarm(Timer::Start);
         self.budget.on_ready(now);
+        self.begin_liveness(now);
         let State::Ready(live) = &self.state else {
             return;
         };
