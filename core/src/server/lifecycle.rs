@@ -8,7 +8,7 @@ use super::{
     timers::Timer,
 };
 use crate::{
-    effect::Effect, error::Failure, event::CatalogKind, input::Signal, link::Link,
+    config::Kind, effect::Effect, error::Failure, event::CatalogKind, input::Signal, link::Link,
     session::Session, time::Time, wire::Era,
 };
 
@@ -345,7 +345,9 @@ impl Server {
     /// What follows an end that came by itself; `None` where the incarnation was being closed.
     pub(super) fn after_the_end(&mut self) -> Option<After> {
         let after = match &self.state {
-            State::Probing(live) | State::Handshaking(live) if live.opening == Opening::Probe => {
+            State::Probing(live) | State::Handshaking(live)
+                if live.opening == Opening::Probe && *self.kind != Kind::Attached =>
+            {
                 After::Respawn
             }
             State::Probing(_) | State::Handshaking(_) | State::Starting(_) | State::Ready(_) => {
