@@ -69,8 +69,8 @@ pub(crate) struct Global {
 
     /// Record every input of the fleet in this file, for replay
     ///
-    /// The file holds what servers and callers said, secrets included: a new one is for its
-    /// owner alone. An existing file is replaced.
+    /// The file holds what servers and callers said, secrets included: it is for its owner
+    /// alone. An existing journal is replaced; any other file that is not empty is left as it is.
     #[arg(long, value_name = "FILE", global = true)]
     pub(crate) journal: Option<PathBuf>,
 }

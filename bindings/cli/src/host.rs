@@ -1,21 +1,19 @@
 //! The fleet of one run: made from the options, always stopped in the end.
 
-use std::{
-    fs::OpenOptions, os::unix::fs::OpenOptionsExt as _, path::Path, sync::Arc, time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use mcp_fleet_core::{
     CallOptions, CatalogKind, RawJson, Request, ServerInfo,
     config::{FleetConfig, ServerConfig},
 };
-use mcp_fleet_driver::{ExecuteError, InProcessServer, Journal, ManageError, RuntimeOptions};
+use mcp_fleet_driver::{ExecuteError, InProcessServer, ManageError, RuntimeOptions};
 use mcp_fleet_tokio::{McpManagerV2, Tokio};
 use tokio::select;
 
 use crate::{
     args::Global,
     exit::{Exit, Problem},
-    output,
+    journal, output,
     signals::Signals,
 };
 
@@ -32,7 +30,7 @@ impl Host {
     /// # Errors
     /// Where the journal cannot be written.
     pub(crate) fn new(config: FleetConfig, global: &Global) -> Result<Self, Problem> {
-        let journal = global.journal.as_deref().map(journal).transpose()?;
+        let journal = global.journal.as_deref().map(journal::create).transpose()?;
         let options = RuntimeOptions {
             journal,
             ..RuntimeOptions::default()
@@ -137,17 +135,4 @@ impl Host {
 
 fn announce() {
     output::note("stopping servers; a second signal kills them");
-}
-
-fn journal(path: &Path) -> Result<Journal, Problem> {
-    let mut options = OpenOptions::new();
-    // Secrets are in it.
-    options.write(true).create(true).truncate(true).mode(0o600);
-    let file = options.open(path).map_err(|error| {
-        Problem::usage(format!(
-            "cannot write the journal {}: {error}",
-            path.display()
-        ))
-    })?;
-    Ok(Journal::new(file))
 }

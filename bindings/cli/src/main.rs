@@ -10,6 +10,7 @@ mod demo;
 mod exit;
 mod file;
 mod host;
+mod journal;
 mod output;
 mod servers;
 mod signals;

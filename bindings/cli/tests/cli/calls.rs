@@ -205,3 +205,41 @@ fn the_journal_holds_every_input() {
         "{journal}"
     );
 }
+
+#[test]
+fn a_journal_replaces_a_journal_and_nothing_else() {
+    let place = Place::with_servers(&words("w", 0));
+    let call = |journal| {
+        let call = ["call", "fleet.json", "w", "count_words", THREE];
+        place.run(&[&["--journal", journal], &call[..]].concat())
+    };
+    let other = "{\"version\": \"1\", \"seed\": 3}\n";
+    place.write("other.jsonl", other);
+    place.write("notes.txt", "\n");
+    for name in ["fleet.json", "other.jsonl", "notes.txt"] {
+        let before = fs::read_to_string(place.path().join(name)).unwrap();
+        let said = call(name);
+        said.ended(2)
+            .complains(&format!("error: {name} exists and is no journal\n"))
+            .complains("hint: name another file");
+        assert_eq!(said.out, "");
+        let after = fs::read_to_string(place.path().join(name)).unwrap();
+        assert_eq!(after, before);
+    }
+
+    let path = place.path().join("journal");
+    place.write("journal", "");
+    call("journal").ended(0);
+    let mut first = fs::read_to_string(&path).unwrap();
+    first.push_str("what only the first has\n");
+    place.write("journal", &first);
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+    call("journal").ended(0);
+    let second = fs::read_to_string(&path).unwrap();
+    assert!(second.starts_with("{\"version\":"), "{second}");
+    assert!(!second.contains("what only the first has"), "{second}");
+    let mode = fs::metadata(&path).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+
+    call("/dev/null").ended(0);
+}
