@@ -85,24 +85,33 @@ async fn call(
                 &CallError::TimedOut { after, sent }.into(),
             ));
         }
-        Err(error) => return Err(explained(host, args, &error).await),
+        Err(error @ ExecuteError::Call(CallError::Rpc(_))) => {
+            let problem = exit::of_execute(&error);
+            return Err(match hint_of_tool(host, args).await {
+                Some(hint) => problem.hint(hint),
+                None => problem,
+            });
+        }
+        Err(error) => return Err(exit::of_execute(&error)),
     };
     let read = ToolResult::read(&result);
     if args.json {
         output::print_raw(&format!("{result}\n"))?;
     }
     let read = read.map_err(|error| {
-        let message = format!("{} answered with no tool result: {error}", args.server);
+        let message = format!("{:?} answered with no tool result: {error}", args.server);
         Problem::new(Exit::Unavailable, message)
     })?;
     if !args.json {
         output::print_raw(&read.render(output::is_terminal()))?;
     }
-    Ok(if read.is_error {
-        Exit::ToolError
-    } else {
-        Exit::Success
-    })
+    if !read.is_error {
+        return Ok(Exit::Success);
+    }
+    if let Some(hint) = hint_of_tool(host, args).await {
+        Problem::say_hint(&hint);
+    }
+    Ok(Exit::ToolError)
 }
 
 /// The start counts against the time that the caller gives.
@@ -130,25 +139,19 @@ fn of_start(error: &ManageError, timeout: Option<Duration>) -> Problem {
     }
 }
 
-/// Says which tools there are, where the one that was asked for is none of them.
-async fn explained(host: &Host, args: &CallArgs, error: &ExecuteError) -> Problem {
-    let problem = exit::of_execute(error);
-    if !matches!(error, ExecuteError::Call(CallError::Rpc(_))) {
-        return problem;
-    }
-    let Ok(tools) = host.tools(&args.server).await else {
-        return problem;
-    };
+/// What to do, where the tool that was asked for is none of the server's.
+async fn hint_of_tool(host: &Host, args: &CallArgs) -> Option<String> {
+    let tools = host.tools(&args.server).await.ok()?;
     let names: Vec<String> = tools.iter().filter_map(crate::tools::name).collect();
     if names.contains(&args.tool) {
-        return problem;
+        return None;
     }
-    match file::nearest(&args.tool, &names) {
-        Some(near) => problem.hint(format!("did you mean `{near}`?")),
-        None => problem.hint(format!(
+    Some(match file::nearest(&args.tool, &names) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!(
             "`mcp-fleet tools {} --server {}` lists its tools",
             args.file.display(),
             args.server
-        )),
-    }
+        ),
+    })
 }

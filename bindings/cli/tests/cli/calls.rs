@@ -59,6 +59,18 @@ fn a_tool_that_does_not_exist_exits_with_1_and_names_a_near_one() {
 }
 
 #[test]
+fn a_result_that_says_that_there_is_no_such_tool_has_a_hint_too() {
+    let answer = r#"say '"id":'$id',"result":{"content":[{"type":"text","text":"no such tool"}],"isError":true}'"#;
+    let place = Place::with_tool("", answer);
+    let said = place.run(&["call", "fleet.json", "s", "paint"]);
+    said.ended(1)
+        .complains("hint: `mcp-fleet tools fleet.json --server s` lists its tools");
+    assert_eq!(said.out, "no such tool\n");
+    let said = place.run(&["call", "fleet.json", "s", "t"]);
+    assert_eq!(said.ended(1).err, "");
+}
+
+#[test]
 fn a_wrong_command_line_exits_with_2_before_anything_starts() {
     let touch = script("files", "touch started");
     let off = r#""off": { "command": "sh", "disabled": true }"#;
@@ -78,7 +90,7 @@ fn a_wrong_command_line_exits_with_2_before_anything_starts() {
         ),
         (
             &["call", "fleet.json", "off", "t"],
-            "off is disabled in fleet.json",
+            "\"off\" is disabled in fleet.json",
         ),
         (&["call", "fleet.json", "files", "t", "{a"], "are not JSON"),
         (
@@ -88,6 +100,14 @@ fn a_wrong_command_line_exits_with_2_before_anything_starts() {
         (
             &["call", "fleet.json", "files", "t", "@none"],
             "cannot read arguments from none",
+        ),
+        (
+            &["call", "fleet.json", "files", "t", "@none"],
+            "hint: after `@` comes the path of a file with a JSON object",
+        ),
+        (
+            &["call", "fleet.json", "files", "t", ""],
+            "hint: leave it out for no arguments",
         ),
         (
             &["call", "fleet.json", "files", "t", "--timeout", "0"],
@@ -116,8 +136,8 @@ fn a_server_that_ends_early_exits_with_3_and_its_last_words() {
     let place = Place::with_servers(&script("broken", "echo no database >&2; exit 7"));
     let said = place.run(&["call", "fleet.json", "broken", "t"]);
     said.ended(3)
-        .complains("broken ended before it was ready (exit status 7)");
-    said.complains("  standard error of broken ends with:\n")
+        .complains("error: \"broken\" ended before it was ready (exit status 7)");
+    said.complains("  standard error of \"broken\" ends with:\n")
         .complains("    no database\n");
 }
 
@@ -136,7 +156,7 @@ fn a_program_that_does_not_exist_exits_with_3() {
     let place = Place::with_servers(r#""ghost": { "command": "no-such-program-of-mine" }"#);
     let said = place.run(&["call", "fleet.json", "ghost", "t"]);
     said.ended(3)
-        .complains("ghost cannot start")
+        .complains("error: \"ghost\" cannot start")
         .complains("no-such-program-of-mine");
 }
 
@@ -161,7 +181,7 @@ fn a_server_that_never_gets_ready_exits_with_4() {
     let place = Place::with_servers(&script("mute", "exec sleep 3600"));
     let said = place.run(&["call", "fleet.json", "mute", "t", "--timeout", "300ms"]);
     said.ended(4)
-        .complains("mute was not ready within 300 ms")
+        .complains("error: \"mute\" was not ready within 300 ms")
         .complains("--timeout DURATION");
 }
 
