@@ -187,7 +187,7 @@ pub(crate) struct CallArgs {
     /// Give up after this long, the start of the server included: `30`, `30s`, `500ms`, `2m`, `1h`
     ///
     /// A number alone is of seconds. Where absent, the server's `startTimeoutMs` and `timeoutMs`
-    /// hold.
+    /// hold, and every report of progress starts the latter anew, up to `timeoutMaxMs`.
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub(crate) timeout: Option<Duration>,
 }

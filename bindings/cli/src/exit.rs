@@ -204,7 +204,10 @@ fn of_call(error: &CallError) -> Problem {
         CallError::TimedOut { after, sent } => {
             let message = format!("the call timed out after {}; {sent}", output::span(*after));
             Problem::new(Exit::TimedOut, message)
-                .hint("allow more time with `--timeout DURATION` or `timeoutMs` of the server")
+                .hint(
+                "allow more time with `--timeout DURATION`, or with `timeoutMs` and `timeoutMaxMs` of \
+                 the server",
+            )
         }
         CallError::ServerGone {
             server,

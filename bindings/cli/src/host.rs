@@ -1,12 +1,12 @@
 //! The fleet of one run: made from the options, always stopped in the end.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use mcp_fleet_core::{
     CallOptions, CatalogKind, RawJson, Request, ServerInfo,
     config::{FleetConfig, ServerConfig},
 };
-use mcp_fleet_driver::{ExecuteError, InProcessServer, ManageError, RuntimeOptions};
+use mcp_fleet_driver::{InProcessServer, ManageError, PendingCall, RuntimeOptions};
 use mcp_fleet_tokio::{McpManagerV2, Tokio};
 use tokio::select;
 
@@ -92,23 +92,19 @@ impl Host {
         self.manager.runtime().deploy_in_process(name, server).await
     }
 
-    /// Calls a tool; gives its result as it stood on the wire.
-    pub(crate) async fn execute(
+    /// Calls a tool; the call gives its result as it stood on the wire.
+    pub(crate) fn start_call(
         &self,
         server: &str,
         tool: &str,
         arguments: Option<RawJson>,
-        timeout: Option<Duration>,
-    ) -> Result<RawJson, ExecuteError> {
+        options: CallOptions,
+    ) -> PendingCall {
         let request = Request::Tool {
             name: tool.to_owned(),
             arguments,
         };
-        let options = CallOptions {
-            timeout,
-            ..CallOptions::default()
-        };
-        self.manager.start_call(server, request, options).await
+        self.manager.start_call(server, request, options)
     }
 
     pub(crate) async fn tools(&self, server: &str) -> Result<Vec<RawJson>, ManageError> {

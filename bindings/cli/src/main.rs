@@ -12,6 +12,7 @@ mod file;
 mod host;
 mod journal;
 mod output;
+mod progress;
 mod servers;
 mod signals;
 mod tools;

@@ -1,4 +1,8 @@
-use std::{fs, os::unix::fs::PermissionsExt as _};
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    time::{Duration, Instant},
+};
 
 use serde_json::{Value, json};
 
@@ -174,6 +178,57 @@ fn a_slow_tool_exits_with_4() {
     ]);
     said.ended(4)
         .complains("the call timed out after 1.50 s; it may have run");
+}
+
+/// Reports progress ten times a second and never answers.
+const ENDLESS: &str = r#"
+      n=0
+      while :; do
+        n=$((n+1))
+        say '"method":"notifications/progress","params":{"progressToken":'$token',"progress":'$n'}'
+        sleep 0.1
+      done"#;
+
+#[test]
+fn progress_extends_the_deadline_of_the_server_to_its_longest() {
+    let limits = r#", "timeoutMs": 1500, "timeoutMaxMs": 3000"#;
+    let place = Place::with_tool(limits, ENDLESS);
+    let begun = Instant::now();
+    place
+        .run(&["call", "fleet.json", "s", "t"])
+        .ended(4)
+        .complains("timed out after");
+    assert!(begun.elapsed() >= Duration::from_millis(3000));
+}
+
+#[test]
+fn progress_does_not_extend_the_deadline_of_the_command_line() {
+    let limits = r#", "timeoutMs": 3600000, "timeoutMaxMs": 3600000"#;
+    let place = Place::with_tool(limits, ENDLESS);
+    place
+        .run(&["call", "fleet.json", "s", "t", "--timeout", "1.5"])
+        .ended(4)
+        .complains("the call timed out after 1.50 s; it may have run");
+}
+
+#[test]
+fn progress_is_logged_where_there_is_no_terminal() {
+    let call = r#"
+      say '"method":"notifications/progress","params":{"progressToken":'$token',"progress":3,"total":4,"message":"indexing"}'
+      say '"id":'$id',"result":{"content":[{"type":"text","text":"done"}]}'"#;
+    let place = Place::with_tool("", call);
+    let said = place.run(&["call", "fleet.json", "s", "t"]);
+    assert_eq!(
+        (said.ended(0).out.as_str(), said.err.as_str()),
+        ("done\n", "")
+    );
+    let forever = ["--timeout", "4000000000000000h"];
+    place
+        .run(&[&["call", "fleet.json", "s", "t"], &forever[..]].concat())
+        .ended(0);
+    let said = place.run(&["--log-level", "info", "call", "fleet.json", "s", "t"]);
+    said.ended(0).complains("progress: 3/4 (75 %): indexing\n");
+    assert_eq!(said.out, "done\n");
 }
 
 #[test]
