@@ -69,8 +69,8 @@ pub(crate) struct Global {
 
     /// Record every input of the fleet in this file, for replay
     ///
-    /// The file holds what servers and callers said, secrets included: a new one is for its
-    /// owner alone. An existing file is replaced.
+    /// The file holds what servers and callers said, secrets included: it is for its owner
+    /// alone. An existing journal is replaced; any other file that is not empty is left as it is.
     #[arg(long, value_name = "FILE", global = true)]
     pub(crate) journal: Option<PathBuf>,
 }
@@ -187,7 +187,7 @@ pub(crate) struct CallArgs {
     /// Give up after this long, the start of the server included: `30`, `30s`, `500ms`, `2m`, `1h`
     ///
     /// A number alone is of seconds. Where absent, the server's `startTimeoutMs` and `timeoutMs`
-    /// hold.
+    /// hold, and every report of progress starts the latter anew, up to `timeoutMaxMs`.
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub(crate) timeout: Option<Duration>,
 }

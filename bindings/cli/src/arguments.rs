@@ -26,12 +26,19 @@ pub(crate) fn read(argument: &str) -> Result<RawJson, Problem> {
         return Err(problem.hint("write `@arguments.json`, or `-` for standard input"));
     } else if let Some(path) = argument.strip_prefix('@') {
         let text = fs::read_to_string(path).map_err(|error| {
-            Problem::usage(format!("cannot read arguments from {path}: {error}"))
+            Problem::usage(format!("cannot read arguments from {path}: {error}")).hint(
+                "after `@` comes the path of a file with a JSON object; without `@`, the object",
+            )
         })?;
         (text, path.to_owned())
     } else {
         (argument.to_owned(), "the command line".to_owned())
     };
+    if text.trim().is_empty() {
+        let message = format!("the arguments from {origin} are empty");
+        let hint = "leave it out for no arguments, or write `{}`";
+        return Err(Problem::usage(message).hint(hint));
+    }
     let example = "write them like '{\"path\": \"notes.txt\"}'";
     let json = RawJson::parse(text.trim_start_matches('\u{feff}')).map_err(|error| {
         let message = format!("the arguments from {origin} are not JSON: {error}");
@@ -54,7 +61,7 @@ mod tests {
             read("{ \"a\":\n 1e400 }").unwrap().as_str(),
             "{ \"a\":  1e400 }"
         );
-        for wrong in ["[]", "3", "\"{}\"", "{", "", "null"] {
+        for wrong in ["[]", "3", "\"{}\"", "{", "", " \n", "null"] {
             let problem = read(wrong).unwrap_err();
             assert_eq!(problem.exit.code(), 2, "{wrong}");
             assert!(problem.hint.is_some());

@@ -1,12 +1,17 @@
 //! `mcp-fleet call`: one call of one tool.
 
-use std::time::{Duration, Instant};
+use std::{
+    future::pending,
+    time::{Duration, Instant},
+};
 
+use futures::StreamExt;
 use mcp_fleet_core::{
-    CallError, CommandError, Failure, RawJson,
+    CallError, CallOptions, CommandError, Failure, RawJson,
     config::{FleetConfig, ServerConfig},
 };
 use mcp_fleet_driver::{ExecuteError, ManageError};
+use tokio::select;
 
 use crate::{
     args::{CallArgs, Global},
@@ -16,6 +21,7 @@ use crate::{
     file,
     host::Host,
     output,
+    progress::ProgressLine,
     signals::Signals,
 };
 
@@ -71,38 +77,87 @@ async fn call(
     host.deploy(server)
         .await
         .map_err(|error| of_start(&error, args.timeout))?;
-    let left = args
-        .timeout
-        .map(|timeout| timeout.saturating_sub(begun.elapsed()));
-    let outcome = host
-        .execute(&args.server, &args.tool, arguments, left)
-        .await;
+    let deadline = args.timeout.and_then(|timeout| begun.checked_add(timeout));
+    let outcome = answer(host, args, arguments, deadline).await;
     let result = match outcome {
         Ok(result) => result,
-        Err(ExecuteError::Call(CallError::TimedOut { after, sent })) => {
-            let after = args.timeout.unwrap_or(after);
-            return Err(exit::of_execute(
-                &CallError::TimedOut { after, sent }.into(),
-            ));
+        Err(error @ ExecuteError::Call(CallError::Rpc(_))) => {
+            let problem = exit::of_execute(&error);
+            return Err(match hint_of_tool(host, args, deadline).await {
+                Some(hint) => problem.hint(hint),
+                None => problem,
+            });
         }
-        Err(error) => return Err(explained(host, args, &error).await),
+        Err(error) => return Err(exit::of_execute(&error)),
     };
     let read = ToolResult::read(&result);
     if args.json {
         output::print_raw(&format!("{result}\n"))?;
     }
     let read = read.map_err(|error| {
-        let message = format!("{} answered with no tool result: {error}", args.server);
+        let message = format!("{:?} answered with no tool result: {error}", args.server);
         Problem::new(Exit::Unavailable, message)
     })?;
     if !args.json {
         output::print_raw(&read.render(output::is_terminal()))?;
     }
-    Ok(if read.is_error {
-        Exit::ToolError
-    } else {
-        Exit::Success
-    })
+    if !read.is_error {
+        return Ok(Exit::Success);
+    }
+    if let Some(hint) = hint_of_tool(host, args, deadline).await {
+        Problem::say_hint(&hint);
+    }
+    Ok(Exit::ToolError)
+}
+
+/// Calls the tool and shows its progress, which starts the deadline of the server's configuration
+/// anew, but never the caller's own.
+async fn answer(
+    host: &Host,
+    args: &CallArgs,
+    arguments: Option<RawJson>,
+    deadline: Option<Instant>,
+) -> Result<RawJson, ExecuteError> {
+    let options = CallOptions {
+        timeout: deadline
+            .map(|deadline| deadline.saturating_duration_since(Instant::now()))
+            .or(args.timeout),
+        progress: true,
+    };
+    let mut call = host.start_call(&args.server, &args.tool, arguments, options);
+    let mut reports = call.progress();
+    let mut line = ProgressLine::default();
+    let mut late = false;
+    loop {
+        select! {
+            // No flood of reports holds up the deadline, and none that came before the result is
+            // lost to it.
+            biased;
+            () = until(deadline), if !late => {
+                late = true;
+                call.cancel(Some("the deadline passed".to_owned()));
+            }
+            Some(report) = reports.next() => line.show(&report),
+            outcome = &mut call => return outcome.map_err(|error| match (error, args.timeout) {
+                (
+                    ExecuteError::Call(CallError::TimedOut { sent, .. }),
+                    Some(after),
+                ) => CallError::TimedOut { after, sent }.into(),
+                (
+                    ExecuteError::Call(CallError::Cancelled { sent }),
+                    Some(after),
+                ) if late => CallError::TimedOut { after, sent }.into(),
+                (error, _) => error,
+            }),
+        }
+    }
+}
+
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+        None => pending().await,
+    }
 }
 
 /// The start counts against the time that the caller gives.
@@ -130,25 +185,22 @@ fn of_start(error: &ManageError, timeout: Option<Duration>) -> Problem {
     }
 }
 
-/// Says which tools there are, where the one that was asked for is none of them.
-async fn explained(host: &Host, args: &CallArgs, error: &ExecuteError) -> Problem {
-    let problem = exit::of_execute(error);
-    if !matches!(error, ExecuteError::Call(CallError::Rpc(_))) {
-        return problem;
-    }
-    let Ok(tools) = host.tools(&args.server).await else {
-        return problem;
+/// What to do, where the tool that was asked for is none of the server's.
+async fn hint_of_tool(host: &Host, args: &CallArgs, deadline: Option<Instant>) -> Option<String> {
+    let tools = select! {
+        tools = host.tools(&args.server) => tools.ok()?,
+        () = until(deadline) => return None,
     };
     let names: Vec<String> = tools.iter().filter_map(crate::tools::name).collect();
     if names.contains(&args.tool) {
-        return problem;
+        return None;
     }
-    match file::nearest(&args.tool, &names) {
-        Some(near) => problem.hint(format!("did you mean `{near}`?")),
-        None => problem.hint(format!(
+    Some(match file::nearest(&args.tool, &names) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!(
             "`mcp-fleet tools {} --server {}` lists its tools",
             args.file.display(),
             args.server
-        )),
-    }
+        ),
+    })
 }

@@ -20,6 +20,11 @@ pub(crate) fn run(args: &CheckArgs) -> Result<Exit, Problem> {
     for warning in &warnings {
         output::warn(&warning.to_string());
     }
+    let unreachable = config
+        .servers
+        .iter()
+        .filter(|server| file::warn_unreachable(path, server))
+        .count();
     let mut table = Table::new(&["SERVER", "KIND", "ENABLED", "REACHED BY"]);
     for server in &config.servers {
         let enabled = if server.enabled { "yes" } else { "no" };
@@ -37,7 +42,7 @@ pub(crate) fn run(args: &CheckArgs) -> Result<Exit, Problem> {
         text.push('\n');
     }
     let number = output::count(config.servers.len(), "server");
-    let warned = match warnings.len() {
+    let warned = match warnings.len() + unreachable {
         0 => String::new(),
         number => format!(", {}", output::count(number, "warning")),
     };

@@ -14,7 +14,7 @@ use std::{
 use futures::future::join_all;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use mcp_fleet_core::{
-    RawJson, ServerInfo, ServerName,
+    CallOptions, RawJson, ServerInfo, ServerName,
     config::{FleetConfig, Kind, ServerConfig, Stdio},
 };
 use mcp_fleet_driver::ExecuteError;
@@ -220,7 +220,12 @@ impl Stage<'_> {
         let outcome = match RawJson::parse(arguments) {
             Ok(arguments) => {
                 self.host
-                    .execute(player.name(), player.tool(), Some(arguments), None)
+                    .start_call(
+                        player.name(),
+                        player.tool(),
+                        Some(arguments),
+                        CallOptions::default(),
+                    )
                     .await
             }
             Err(error) => Err(ExecuteError::Arguments {

@@ -89,6 +89,15 @@ impl Problem {
         self
     }
 
+    /// Says on standard error what to do next.
+    pub(crate) fn say_hint(hint: &str) {
+        let accent = style::HINT;
+        output::note(&format!(
+            "\n{accent}hint{accent:#}: {}",
+            output::plain(hint)
+        ));
+    }
+
     /// Says it on standard error.
     pub(crate) fn report(&self) {
         if self.message.is_empty() {
@@ -98,17 +107,13 @@ impl Problem {
         let message = output::plain(&self.message);
         output::note(&format!("{error}error{error:#}: {message}"));
         if let Some((server, tail)) = &self.stderr {
-            output::note(&format!("  standard error of {server} ends with:"));
+            output::note(&format!("  standard error of {server:?} ends with:"));
             for line in tail.lines() {
                 output::note(&format!("    {}", output::plain(line)));
             }
         }
         if let Some(hint) = &self.hint {
-            let accent = style::HINT;
-            output::note(&format!(
-                "\n{accent}hint{accent:#}: {}",
-                output::plain(hint)
-            ));
+            Self::say_hint(hint);
         }
     }
 }
@@ -125,17 +130,17 @@ fn of_failure(server: &ServerName, failure: &Failure) -> Problem {
         // The message says what to check.
         Failure::CannotStart { message, .. } => Problem::new(
             Exit::Unavailable,
-            format!("{server} cannot start: {message}"),
+            format!("{server:?} cannot start: {message}"),
         ),
         Failure::EndedEarly { exit, stderr_tail } => {
             let how = exit.map(|exit| format!(" ({exit})")).unwrap_or_default();
-            let message = format!("{server} ended before it was ready{how}");
+            let message = format!("{server:?} ended before it was ready{how}");
             let problem = Problem::new(Exit::Unavailable, message)
                 .hint("check `command` and `args`, or run the command by hand");
             problem.last_words(server, stderr_tail)
         }
         Failure::StartTimedOut { after, stderr_tail } => {
-            let message = format!("{server} was not ready within {}", output::span(*after));
+            let message = format!("{server:?} was not ready within {}", output::span(*after));
             Problem::new(Exit::TimedOut, message)
                 .hint("raise `startTimeoutMs` of the server, or check that it speaks MCP on stdout")
                 .last_words(server, stderr_tail)
@@ -144,12 +149,12 @@ fn of_failure(server: &ServerName, failure: &Failure) -> Problem {
             let how = exit.map(|exit| format!(" ({exit})")).unwrap_or_default();
             let problem = Problem::new(
                 Exit::Unavailable,
-                format!("{server} ended unexpectedly{how}"),
+                format!("{server:?} ended unexpectedly{how}"),
             );
             problem.last_words(server, stderr_tail)
         }
         Failure::Incompatible { .. } | Failure::Handshake { .. } | Failure::Protocol { .. } | _ => {
-            Problem::new(Exit::Unavailable, format!("{server} {failure}"))
+            Problem::new(Exit::Unavailable, format!("{server:?} {failure}"))
         }
     }
 }
@@ -161,9 +166,11 @@ fn of_command(error: &CommandError) -> Problem {
         CommandError::NotFound { .. }
         | CommandError::AlreadyDeployed { .. }
         | CommandError::FleetFull { .. } => Problem::usage(error),
+        CommandError::Catalog { server, message } => {
+            Problem::new(Exit::Unavailable, format!("{server:?}: {message}"))
+        }
         CommandError::Overloaded { .. }
         | CommandError::Superseded { .. }
-        | CommandError::Catalog { .. }
         | CommandError::NoSuchInput
         | CommandError::ShuttingDown
         | _ => Problem::new(Exit::Unavailable, error),
@@ -197,7 +204,10 @@ fn of_call(error: &CallError) -> Problem {
         CallError::TimedOut { after, sent } => {
             let message = format!("the call timed out after {}; {sent}", output::span(*after));
             Problem::new(Exit::TimedOut, message)
-                .hint("allow more time with `--timeout DURATION` or `timeoutMs` of the server")
+                .hint(
+                "allow more time with `--timeout DURATION`, or with `timeoutMs` and `timeoutMaxMs` of \
+                 the server",
+            )
         }
         CallError::ServerGone {
             server,
@@ -209,7 +219,7 @@ fn of_call(error: &CallError) -> Problem {
             let why = reason.as_ref().map(|reason| format!(": {reason}"));
             let how = exit.map(|exit| format!(" ({exit})"));
             let (why, how) = (why.unwrap_or_default(), how.unwrap_or_default());
-            let message = format!("{server} is gone{why}{how}; {sent}");
+            let message = format!("{server:?} is gone{why}{how}; {sent}");
             Problem::new(Exit::Unavailable, message).last_words(server, stderr_tail)
         }
         CallError::Rpc(error) => {
@@ -217,8 +227,11 @@ fn of_call(error: &CallError) -> Problem {
         }
         CallError::InputRefused { .. } => Problem::new(Exit::ToolError, error)
             .hint("the command line cannot answer questions of servers"),
+        CallError::Unavailable { server, reason } => Problem::new(
+            Exit::Unavailable,
+            format!("{server:?} is unavailable: {reason}"),
+        ),
         CallError::Overloaded { .. }
-        | CallError::Unavailable { .. }
         | CallError::Cancelled { .. }
         | CallError::Protocol { .. }
         | CallError::ShuttingDown
@@ -251,7 +264,7 @@ mod tests {
         assert_eq!(problem.exit.code(), 3);
         assert_eq!(
             problem.message,
-            "files is gone (exit status 9); it may have run"
+            "\"files\" is gone (exit status 9); it may have run"
         );
         assert_eq!(
             problem.stderr,
@@ -289,7 +302,7 @@ mod tests {
         });
         assert_eq!(
             (problem.exit.code(), problem.message.as_str()),
-            (4, "files was not ready within 60 s")
+            (4, "\"files\" was not ready within 60 s")
         );
         let early = Failure::EndedEarly {
             exit: None,

@@ -2,7 +2,9 @@
 
 use std::{io, path::Path};
 
-use mcp_fleet_core::config::{self, ConfigErrors, FleetConfig, Loaded, Restart, ServerConfig};
+use mcp_fleet_core::config::{
+    self, ConfigErrors, FleetConfig, Kind, Loaded, Restart, ServerConfig,
+};
 
 use crate::{exit::Problem, output};
 
@@ -37,10 +39,30 @@ pub(crate) fn load(path: &Path, servers: &[String]) -> Result<FleetConfig, Probl
             {
                 output::warn(&warning.to_string());
             }
+            for server in &config.servers {
+                if servers.is_empty() || servers.iter().any(|name| name == server.name.as_str()) {
+                    warn_unreachable(path, server);
+                }
+            }
             Ok(config)
         }
         Err(errors) => Err(unusable(path, &errors)),
     }
+}
+
+/// Says that a server is of a kind that this version cannot start, and answers whether it said so.
+/// A disabled one is not to be started.
+pub(crate) fn warn_unreachable(path: &Path, server: &ServerConfig) -> bool {
+    let unreachable = server.enabled && matches!(server.kind, Kind::Http(_));
+    if unreachable {
+        output::warn(&format!(
+            "{}: {:?} is a remote server (`url`), and this version cannot reach remote servers\n  \
+             hint: use a local bridge, such as a stdio proxy, or wait for a later version",
+            path.display(),
+            server.name
+        ));
+    }
+    unreachable
 }
 
 /// Whether a key such as `mcpServers.files.args[1]` is of one of the servers, or of none.
@@ -98,7 +120,7 @@ pub(crate) fn take(
     };
     let server = config.servers.swap_remove(position);
     if !server.enabled {
-        let message = format!("{name} is disabled in {}", path.display());
+        let message = format!("{name:?} is disabled in {}", path.display());
         return Err(Problem::usage(message).hint("remove `\"disabled\": true` from the server"));
     }
     Ok(server)

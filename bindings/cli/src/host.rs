@@ -1,21 +1,19 @@
 //! The fleet of one run: made from the options, always stopped in the end.
 
-use std::{
-    fs::OpenOptions, os::unix::fs::OpenOptionsExt as _, path::Path, sync::Arc, time::Duration,
-};
+use std::sync::Arc;
 
 use mcp_fleet_core::{
     CallOptions, CatalogKind, RawJson, Request, ServerInfo,
     config::{FleetConfig, ServerConfig},
 };
-use mcp_fleet_driver::{ExecuteError, InProcessServer, Journal, ManageError, RuntimeOptions};
+use mcp_fleet_driver::{InProcessServer, ManageError, PendingCall, RuntimeOptions};
 use mcp_fleet_tokio::{McpManagerV2, Tokio};
 use tokio::select;
 
 use crate::{
     args::Global,
     exit::{Exit, Problem},
-    output,
+    journal, output,
     signals::Signals,
 };
 
@@ -32,7 +30,7 @@ impl Host {
     /// # Errors
     /// Where the journal cannot be written.
     pub(crate) fn new(config: FleetConfig, global: &Global) -> Result<Self, Problem> {
-        let journal = global.journal.as_deref().map(journal).transpose()?;
+        let journal = global.journal.as_deref().map(journal::create).transpose()?;
         let options = RuntimeOptions {
             journal,
             ..RuntimeOptions::default()
@@ -94,23 +92,19 @@ impl Host {
         self.manager.runtime().deploy_in_process(name, server).await
     }
 
-    /// Calls a tool; gives its result as it stood on the wire.
-    pub(crate) async fn execute(
+    /// Calls a tool; the call gives its result as it stood on the wire.
+    pub(crate) fn start_call(
         &self,
         server: &str,
         tool: &str,
         arguments: Option<RawJson>,
-        timeout: Option<Duration>,
-    ) -> Result<RawJson, ExecuteError> {
+        options: CallOptions,
+    ) -> PendingCall {
         let request = Request::Tool {
             name: tool.to_owned(),
             arguments,
         };
-        let options = CallOptions {
-            timeout,
-            ..CallOptions::default()
-        };
-        self.manager.start_call(server, request, options).await
+        self.manager.start_call(server, request, options)
     }
 
     pub(crate) async fn tools(&self, server: &str) -> Result<Vec<RawJson>, ManageError> {
@@ -137,17 +131,4 @@ impl Host {
 
 fn announce() {
     output::note("stopping servers; a second signal kills them");
-}
-
-fn journal(path: &Path) -> Result<Journal, Problem> {
-    let mut options = OpenOptions::new();
-    // Secrets are in it.
-    options.write(true).create(true).truncate(true).mode(0o600);
-    let file = options.open(path).map_err(|error| {
-        Problem::usage(format!(
-            "cannot write the journal {}: {error}",
-            path.display()
-        ))
-    })?;
-    Ok(Journal::new(file))
 }

@@ -1,4 +1,8 @@
-use std::{fs, os::unix::fs::PermissionsExt as _};
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    time::{Duration, Instant},
+};
 
 use serde_json::{Value, json};
 
@@ -59,6 +63,18 @@ fn a_tool_that_does_not_exist_exits_with_1_and_names_a_near_one() {
 }
 
 #[test]
+fn a_result_that_says_that_there_is_no_such_tool_has_a_hint_too() {
+    let answer = r#"say '"id":'$id',"result":{"content":[{"type":"text","text":"no such tool"}],"isError":true}'"#;
+    let place = Place::with_tool("", answer);
+    let said = place.run(&["call", "fleet.json", "s", "paint"]);
+    said.ended(1)
+        .complains("hint: `mcp-fleet tools fleet.json --server s` lists its tools");
+    assert_eq!(said.out, "no such tool\n");
+    let said = place.run(&["call", "fleet.json", "s", "t"]);
+    assert_eq!(said.ended(1).err, "");
+}
+
+#[test]
 fn a_wrong_command_line_exits_with_2_before_anything_starts() {
     let touch = script("files", "touch started");
     let off = r#""off": { "command": "sh", "disabled": true }"#;
@@ -78,7 +94,7 @@ fn a_wrong_command_line_exits_with_2_before_anything_starts() {
         ),
         (
             &["call", "fleet.json", "off", "t"],
-            "off is disabled in fleet.json",
+            "\"off\" is disabled in fleet.json",
         ),
         (&["call", "fleet.json", "files", "t", "{a"], "are not JSON"),
         (
@@ -88,6 +104,14 @@ fn a_wrong_command_line_exits_with_2_before_anything_starts() {
         (
             &["call", "fleet.json", "files", "t", "@none"],
             "cannot read arguments from none",
+        ),
+        (
+            &["call", "fleet.json", "files", "t", "@none"],
+            "hint: after `@` comes the path of a file with a JSON object",
+        ),
+        (
+            &["call", "fleet.json", "files", "t", ""],
+            "hint: leave it out for no arguments",
         ),
         (
             &["call", "fleet.json", "files", "t", "--timeout", "0"],
@@ -116,8 +140,8 @@ fn a_server_that_ends_early_exits_with_3_and_its_last_words() {
     let place = Place::with_servers(&script("broken", "echo no database >&2; exit 7"));
     let said = place.run(&["call", "fleet.json", "broken", "t"]);
     said.ended(3)
-        .complains("broken ended before it was ready (exit status 7)");
-    said.complains("  standard error of broken ends with:\n")
+        .complains("error: \"broken\" ended before it was ready (exit status 7)");
+    said.complains("  standard error of \"broken\" ends with:\n")
         .complains("    no database\n");
 }
 
@@ -136,7 +160,7 @@ fn a_program_that_does_not_exist_exits_with_3() {
     let place = Place::with_servers(r#""ghost": { "command": "no-such-program-of-mine" }"#);
     let said = place.run(&["call", "fleet.json", "ghost", "t"]);
     said.ended(3)
-        .complains("ghost cannot start")
+        .complains("error: \"ghost\" cannot start")
         .complains("no-such-program-of-mine");
 }
 
@@ -156,12 +180,63 @@ fn a_slow_tool_exits_with_4() {
         .complains("the call timed out after 1.50 s; it may have run");
 }
 
+/// Reports progress ten times a second and never answers.
+const ENDLESS: &str = r#"
+      n=0
+      while :; do
+        n=$((n+1))
+        say '"method":"notifications/progress","params":{"progressToken":'$token',"progress":'$n'}'
+        sleep 0.1
+      done"#;
+
+#[test]
+fn progress_extends_the_deadline_of_the_server_to_its_longest() {
+    let limits = r#", "timeoutMs": 1500, "timeoutMaxMs": 3000"#;
+    let place = Place::with_tool(limits, ENDLESS);
+    let begun = Instant::now();
+    place
+        .run(&["call", "fleet.json", "s", "t"])
+        .ended(4)
+        .complains("timed out after");
+    assert!(begun.elapsed() >= Duration::from_millis(3000));
+}
+
+#[test]
+fn progress_does_not_extend_the_deadline_of_the_command_line() {
+    let limits = r#", "timeoutMs": 3600000, "timeoutMaxMs": 3600000"#;
+    let place = Place::with_tool(limits, ENDLESS);
+    place
+        .run(&["call", "fleet.json", "s", "t", "--timeout", "1.5"])
+        .ended(4)
+        .complains("the call timed out after 1.50 s; it may have run");
+}
+
+#[test]
+fn progress_is_logged_where_there_is_no_terminal() {
+    let call = r#"
+      say '"method":"notifications/progress","params":{"progressToken":'$token',"progress":3,"total":4,"message":"indexing"}'
+      say '"id":'$id',"result":{"content":[{"type":"text","text":"done"}]}'"#;
+    let place = Place::with_tool("", call);
+    let said = place.run(&["call", "fleet.json", "s", "t"]);
+    assert_eq!(
+        (said.ended(0).out.as_str(), said.err.as_str()),
+        ("done\n", "")
+    );
+    let forever = ["--timeout", "4000000000000000h"];
+    place
+        .run(&[&["call", "fleet.json", "s", "t"], &forever[..]].concat())
+        .ended(0);
+    let said = place.run(&["--log-level", "info", "call", "fleet.json", "s", "t"]);
+    said.ended(0).complains("progress: 3/4 (75 %): indexing\n");
+    assert_eq!(said.out, "done\n");
+}
+
 #[test]
 fn a_server_that_never_gets_ready_exits_with_4() {
     let place = Place::with_servers(&script("mute", "exec sleep 3600"));
     let said = place.run(&["call", "fleet.json", "mute", "t", "--timeout", "300ms"]);
     said.ended(4)
-        .complains("mute was not ready within 300 ms")
+        .complains("error: \"mute\" was not ready within 300 ms")
         .complains("--timeout DURATION");
 }
 
@@ -204,4 +279,42 @@ fn the_journal_holds_every_input() {
         journal.contains("count_words") && journal.contains("shutdown"),
         "{journal}"
     );
+}
+
+#[test]
+fn a_journal_replaces_a_journal_and_nothing_else() {
+    let place = Place::with_servers(&words("w", 0));
+    let call = |journal| {
+        let call = ["call", "fleet.json", "w", "count_words", THREE];
+        place.run(&[&["--journal", journal], &call[..]].concat())
+    };
+    let other = "{\"version\": \"1\", \"seed\": 3}\n";
+    place.write("other.jsonl", other);
+    place.write("notes.txt", "\n");
+    for name in ["fleet.json", "other.jsonl", "notes.txt"] {
+        let before = fs::read_to_string(place.path().join(name)).unwrap();
+        let said = call(name);
+        said.ended(2)
+            .complains(&format!("error: {name} exists and is no journal\n"))
+            .complains("hint: name another file");
+        assert_eq!(said.out, "");
+        let after = fs::read_to_string(place.path().join(name)).unwrap();
+        assert_eq!(after, before);
+    }
+
+    let path = place.path().join("journal");
+    place.write("journal", "");
+    call("journal").ended(0);
+    let mut first = fs::read_to_string(&path).unwrap();
+    first.push_str("what only the first has\n");
+    place.write("journal", &first);
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+    call("journal").ended(0);
+    let second = fs::read_to_string(&path).unwrap();
+    assert!(second.starts_with("{\"version\":"), "{second}");
+    assert!(!second.contains("what only the first has"), "{second}");
+    let mode = fs::metadata(&path).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+
+    call("/dev/null").ended(0);
 }

@@ -10,6 +10,25 @@ use std::{
 
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_mcp-fleet");
 
+const TOOL_SERVER: &str = r#"
+say() { printf '{"jsonrpc":"2.0",%s}\n' "$1"; }
+while read -r line; do
+  id=$(printf '%s' "$line" | sed -n 's/.*"id":\([0-9]*\).*/\1/p')
+  token=$(printf '%s' "$line" | sed -n 's/.*"progressToken":\([0-9]*\|"[^"]*"\).*/\1/p')
+  [ -z "$id" ] && continue
+  case $line in
+    *'"method":"initialize"'*)
+      say '"id":'$id',"result":{"protocolVersion":"2025-11-25","capabilities":{"tools":{}},"serverInfo":{"name":"s","version":"1"}}' ;;
+    *'"method":"tools/list"'*)
+      say '"id":'$id',"result":{"tools":[{"name":"t","inputSchema":{"type":"object"}}]}' ;;
+    *'"method":"tools/call"'*)
+      CALL ;;
+    *)
+      say '"id":'$id',"error":{"code":-32601,"message":"no"}' ;;
+  esac
+done
+"#;
+
 /// A directory of its own for one test, removed in the end.
 pub(crate) struct Place(PathBuf);
 
@@ -30,6 +49,17 @@ impl Place {
             "fleet.json",
             &format!("{{ \"mcpServers\": {{ {servers} }} }}"),
         );
+        place
+    }
+
+    /// With `fleet.json`, which has one server `s` with one tool `t`, and `more` members. `call` is
+    /// what its shell does when it is called: `$id` is that of the request, `$token` that for its
+    /// progress, and `say` writes a message.
+    pub(crate) fn with_tool(more: &str, call: &str) -> Self {
+        let place = Self::with_servers(&format!(
+            r#""s": {{ "command": "sh", "args": ["server.sh"] {more} }}"#
+        ));
+        place.write("server.sh", &TOOL_SERVER.replace("CALL", call));
         place
     }
 

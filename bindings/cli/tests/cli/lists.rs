@@ -53,6 +53,39 @@ fn check_never_shows_what_may_be_secret() {
 }
 
 #[test]
+fn a_remote_server_that_is_in_use_is_warned_of() {
+    let web = |name: &str| {
+        format!(r#""{name}": {{ "type": "http", "url": "https://s3cret.invalid/mcp" }}"#)
+    };
+    let off = r#""off": { "type": "http", "url": "https://x.invalid/", "disabled": true }"#;
+    let servers = [words("w", 0), web("web"), web("other"), off.to_owned()];
+    let place = Place::with_servers(&servers.join(", "));
+    let warning = |name: &str| {
+        format!(
+            "warning: fleet.json: {name:?} is a remote server (`url`), and this version cannot \
+             reach remote servers\n  hint: use a local bridge, such as a stdio proxy, or wait for \
+             a later version\n"
+        )
+    };
+    let said = place.run(&["check", "fleet.json"]);
+    assert_eq!(said.ended(0).err, warning("web") + &warning("other"));
+    assert!(said.out.contains("ok: fleet.json: 4 servers, 2 warnings"));
+
+    for args in [&["servers", "fleet.json"][..], &["tools", "fleet.json"]] {
+        let said = place.run(args);
+        said.ended(3)
+            .complains(&warning("web"))
+            .complains(&warning("other"));
+        assert!(!said.err.contains("off"), "{said:?}");
+    }
+    let said = place.run(&["call", "fleet.json", "web", "t"]);
+    said.ended(3).complains(&warning("web"));
+    assert!(!said.err.contains("other"), "{said:?}");
+    let said = place.run(&["tools", "fleet.json", "--server", "w"]);
+    assert_eq!(said.ended(0).err, "");
+}
+
+#[test]
 fn tools_are_listed_in_a_table() {
     let place = Place::with_servers(&words("w", 0));
     let said = place.run(&["tools", "fleet.json"]);
@@ -109,7 +142,8 @@ fn a_server_that_fails_does_not_hide_the_others() {
     assert_eq!(tools["w"][0]["name"], "count_words");
     assert!(tools.get("broken").is_none());
     let said = place.run(&["servers", "fleet.json"]);
-    said.ended(3).complains("broken ended before it was ready");
+    said.ended(3)
+        .complains("\"broken\" ended before it was ready");
     let rows: Vec<Vec<&str>> = said
         .out
         .lines()

@@ -1,5 +1,5 @@
 use std::{
-    fs::File,
+    fs::{self, File},
     io::{BufRead, BufReader, Read},
     process::{Child, Command, Stdio},
     sync::mpsc,
@@ -85,9 +85,23 @@ impl InFlight {
     }
 }
 
+/// Whether the tests were started with SIGHUP ignored, as `nohup` does; what they start inherits it.
+fn hangup_is_ignored() -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status
+        .lines()
+        .find_map(|line| line.strip_prefix("SigIgn:"))
+        .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_some_and(|mask| mask & 1 == 1)
+}
+
 #[test]
 fn the_first_signal_cancels_the_call_and_stops_the_server_in_order() {
     for (name, code) in [("INT", 130), ("TERM", 143), ("HUP", 129)] {
+        if name == "HUP" && hangup_is_ignored() {
+            eprintln!("HUP is left out: it is ignored here, and the program keeps it so");
+            continue;
+        }
         let run = InFlight::begin("true");
         run.signal(name);
         let (ended, rest) = run.end();
