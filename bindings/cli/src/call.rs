@@ -5,7 +5,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use futures::StreamExt;
 use mcp_fleet_core::{
     CallError, CallOptions, CommandError, Failure, RawJson,
     config::{FleetConfig, ServerConfig},
