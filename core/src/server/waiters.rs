@@ -90,7 +90,17 @@ impl Server {
     fn outcome(&self, waiter: &Waiter) -> Option<Result<Reply, CommandError>> {
         match waiter.goal {
             Goal::Gone => None,
-            Goal::Stopped => self.is_at_rest().then_some(Ok(Reply::Done)),
+            Goal::Stopped => match &self.state {
+                State::Stopped | State::Failed(_) => Some(Ok(Reply::Done)),
+                State::Draining(..) | State::Closing(_) => None,
+                State::Starting(_)
+                | State::Probing(_)
+                | State::Handshaking(_)
+                | State::Ready(_) => Some(Err(CommandError::Superseded {
+                    server: self.name.clone(),
+                    by: "restarted".to_owned(),
+                })),
+            },
             Goal::Ready => match &self.state {
                 State::Ready(_) => Some(Ok(Reply::Done)),
                 State::Failed(failure) => Some(Err(CommandError::Failed {
