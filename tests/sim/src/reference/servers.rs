@@ -1,0 +1,111 @@
+//! What is known of each server: its bounds, where it is in its life, and why it may fail.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use mcp_fleet_core::{
+    Failure, ServerState, Time,
+    config::{ServerConfig, ServerLimits},
+};
+
+use super::{aftermath, links::LinkBook};
+use crate::violation::{Violation, promise};
+
+const WHY: &str = "a server fails for a reason that was seen";
+
+/// One deployed server.
+#[derive(Debug)]
+pub(super) struct ServerBook {
+    pub(super) limits: ServerLimits,
+    pub(super) state: ServerState,
+    /// Least of each, over all its configurations: an interval may have begun under another.
+    pub(super) interval_min: Duration,
+    start_timeout_min: Duration,
+}
+
+impl ServerBook {
+    fn new(config: &ServerConfig) -> Self {
+        Self {
+            limits: config.limits.clone(),
+            state: ServerState::Stopped,
+            interval_min: config.limits.refresh_interval,
+            start_timeout_min: config.limits.start_timeout,
+        }
+    }
+
+    pub(super) fn retune(&mut self, limits: &ServerLimits) {
+        self.interval_min = self.interval_min.min(limits.refresh_interval);
+        self.start_timeout_min = self.start_timeout_min.min(limits.start_timeout);
+        self.limits = limits.clone();
+    }
+
+    pub(super) fn enter(&mut self, state: ServerState) -> Result<(), Violation> {
+        promise!(
+            aftermath::may_follow(self.state, state),
+            "a server goes the ways of the chart",
+            "{} after {}",
+            state,
+            self.state
+        );
+        self.state = state;
+        Ok(())
+    }
+
+    /// `link` is the incarnation that failed, at the time `now`.
+    pub(super) fn judge_failure(
+        &self,
+        failure: &Failure,
+        now: Time,
+        link: &LinkBook,
+    ) -> Result<(), Violation> {
+        let seen = match failure {
+            Failure::CannotStart { .. } => link.over && link.handed == 0,
+            Failure::EndedEarly { .. } | Failure::Crashed { .. } => link.ended,
+            Failure::StartTimedOut { .. } => {
+                now.since(link.opened_at) >= self.start_timeout_min || now < link.opened_at
+            }
+            Failure::Incompatible { .. } | Failure::Handshake { .. } => link.botched,
+            Failure::Protocol { .. } => link.broke_protocol,
+            _ => true,
+        };
+        promise!(seen, WHY, "{failure:?} of {link:?}");
+        let tail = match failure {
+            Failure::EndedEarly { stderr_tail, .. }
+            | Failure::Crashed { stderr_tail, .. }
+            | Failure::StartTimedOut { stderr_tail, .. } => stderr_tail.len(),
+            _ => 0,
+        };
+        promise!(tail <= 4096, "last words are bounded", "{tail} bytes");
+        Ok(())
+    }
+}
+
+/// All deployed servers, by name.
+#[derive(Debug, Default)]
+pub(super) struct Servers(BTreeMap<String, ServerBook>);
+
+impl Servers {
+    pub(super) fn add(&mut self, config: &ServerConfig) {
+        let name = config.name.as_str().to_owned();
+        self.0.insert(name, ServerBook::new(config));
+    }
+
+    pub(super) fn remove(&mut self, name: &str) {
+        self.0.remove(name);
+    }
+
+    pub(super) fn get(&self, name: &str) -> Option<&ServerBook> {
+        self.0.get(name)
+    }
+
+    pub(super) fn get_mut(&mut self, name: &str) -> Option<&mut ServerBook> {
+        self.0.get_mut(name)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&String, &ServerBook)> {
+        self.0.iter()
+    }
+}
