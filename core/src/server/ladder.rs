@@ -11,6 +11,7 @@ use crate::{
     effect::Effect,
     error::{Exit, Failure},
     link::Note,
+    planted::{Bug, planted},
     time::Time,
 };
 
@@ -117,7 +118,7 @@ impl Server {
         self.timers.disarm(Timer::Terminate);
         if eof {
             self.kill(cx);
-        } else {
+        } else if !planted(Bug::KillForgotten) {
             self.timers
                 .arm(Timer::ExitWait, cx.now.after(self.limits.exit_wait));
         }
@@ -141,7 +142,9 @@ impl Server {
         let State::Closing(closing) = std::mem::replace(&mut self.state, State::Stopped) else {
             return;
         };
-        self.timers.disarm_incarnation();
+        if !planted(Bug::TimerLeftArmed) {
+            self.timers.disarm_incarnation();
+        }
         self.request_due.clear();
         self.pid = None;
         let Closing {

@@ -131,6 +131,9 @@ impl Life<'_> {
             self.meddle()?;
         }
         self.world.faults.stop();
+        for link in self.links.values_mut() {
+            link.recover(self.now, &self.world);
+        }
         self.clients.calm_down();
         self.hear_clients()?;
         self.converge()?;

@@ -175,6 +175,14 @@ impl Link {
         }
     }
 
+    /// The faults have stopped: its server reads and goes on.
+    pub(crate) fn recover(&mut self, now: Time, world: &World<'_>) {
+        if let Some(server) = &mut self.server {
+            server.recover();
+            self.soon(now, Step::ReadStdin, world);
+        }
+    }
+
     pub(crate) fn poll_effect(&mut self) -> Option<Told> {
         self.out.pop_front()
     }

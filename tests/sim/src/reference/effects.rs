@@ -41,11 +41,12 @@ impl ReferenceState {
         let interval = bounds.map_or_else(Default::default, |server| server.interval_min);
         let in_flight_max = bounds.map_or(0, |server| server.limits.in_flight);
         let state = bounds.map_or(ServerState::Stopped, |server| server.state);
+        let open = matches!(state, ServerState::Ready | ServerState::Draining);
         let Some(book) = self.links.get_mut(link) else {
             promise!(false, ALIVE, "{link:?} {frame:?}");
             return Ok(());
         };
-        let start = book.on_frame(self.now, length, frame, write_bytes, interval)?;
+        let start = book.on_frame(self.now, length, frame, write_bytes, interval, open)?;
         if let Some(request) = frame.cancels {
             self.notices.remove(&(link, request));
             let call = self.calls.in_flight.get(&(link, request));

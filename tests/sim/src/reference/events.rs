@@ -220,7 +220,11 @@ impl ReferenceState {
                     .get(&call.server)
                     .map_or(0, |book| book.limits.rounds);
                 let too_many = in_round && call.rounds > bound;
-                as_told(too_many || fate == Some(&Fate::Answered(Answer::Broken)))
+                as_told(
+                    too_many
+                        || fate == Some(&Fate::Answered(Answer::Broken))
+                        || fate == Some(&Fate::Answered(Answer::Vain)),
+                )
             }
             CallError::InputRefused { .. } => as_told(in_round || fate == Some(&Fate::Refused)),
             CallError::Cancelled { sent } => {
@@ -258,7 +262,9 @@ impl ReferenceState {
             return judge_sent(id, sent, false);
         };
         let book = self.links.get(*link);
-        let gone = book.is_some_and(|book| book.over || book.input_closed);
+        let closing =
+            |name| self.servers.get(name).map(|book| book.state) == Some(ServerState::Closing);
+        let gone = book.is_some_and(|book| book.over || book.input_closed || closing(&book.server));
         promise!(gone, OWN_ANSWER, "{id:?}: {link:?} is not gone");
         let written = book.is_some_and(|book| book.wrote > *start);
         judge_sent(id, sent, written || call.rounds > 0)

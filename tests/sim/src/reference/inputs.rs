@@ -210,7 +210,7 @@ impl ReferenceState {
             Answer::Round { asks: 0, .. } => Stage::Pausing(again),
             Answer::Round { .. } => Stage::Asking(BTreeSet::new()),
             // It ends in this turn, and its id is free.
-            Answer::Result(_) | Answer::Error(_) | Answer::Broken => {
+            Answer::Result(_) | Answer::Error(_) | Answer::Broken | Answer::Vain => {
                 if let Stage::Sent(link, request) = call.stage {
                     self.calls.in_flight.remove(&(link, request));
                 }

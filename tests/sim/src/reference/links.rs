@@ -38,7 +38,8 @@ pub(super) struct LinkBook {
     greeted: bool,
     greetings: BTreeSet<u64>,
     cancelled: BTreeSet<u64>,
-    asked: BTreeSet<String>,
+    /// Ids of questions, as they stand, and how often each waits for an answer.
+    asked: BTreeMap<String, u32>,
     /// When the first page of each list was last asked for.
     readings: BTreeMap<String, Time>,
 }
@@ -72,7 +73,7 @@ impl LinkBook {
     }
 
     pub(super) fn ask(&mut self, id: &str) {
-        self.asked.insert(id.to_owned());
+        *self.asked.entry(id.to_owned()).or_default() += 1;
     }
 
     pub(super) fn is_greeting(&self, request: u64) -> bool {
@@ -102,7 +103,7 @@ impl LinkBook {
     }
 
     /// A frame on its way; the answer is where it begins. `interval` is the least time between two
-    /// readings of a list.
+    /// readings of a list, `open` whether the handshake is over.
     pub(super) fn on_frame(
         &mut self,
         now: Time,
@@ -110,6 +111,7 @@ impl LinkBook {
         frame: &Frame,
         write_bytes: u64,
         interval: std::time::Duration,
+        open: bool,
     ) -> Result<u64, Violation> {
         promise!(
             !self.over && !self.input_closed && self.kills == 0,
@@ -120,11 +122,9 @@ impl LinkBook {
         let under_way = self.handed - self.wrote;
         self.handed += length;
         if let Some(id) = &frame.answers {
-            promise!(
-                self.asked.remove(id),
-                "only questions are answered, once",
-                "id {id}"
-            );
+            let open = self.asked.get_mut(id).filter(|open| **open > 0);
+            let asked = open.map(|open| *open -= 1).is_some();
+            promise!(asked, "only questions are answered, once", "id {id}");
             promise!(
                 under_way < write_bytes.saturating_mul(2),
                 CREDIT,
@@ -139,7 +139,7 @@ impl LinkBook {
                 self.last_request
             );
             self.last_request = id;
-            if method == "initialize" || method == "server/discover" && !self.greeted {
+            if !open && (method == "initialize" || method == "server/discover") {
                 self.greetings.insert(id);
             }
             self.greeted |= method == "initialize" || method == "server/discover";

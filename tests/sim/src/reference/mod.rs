@@ -267,6 +267,17 @@ impl ReferenceState {
             );
             self.compare_server(name, parked, in_flight)?;
         }
+        let lost = |asked: &&Asked| {
+            asked
+                .call
+                .is_some_and(|call| !self.calls.open.contains_key(&call))
+        };
+        let orphan = self.inputs.values().find(lost);
+        promise!(
+            orphan.is_none(),
+            "no question outlives its call",
+            "{orphan:?}"
+        );
         self.compare_deadlines(turn)
     }
 

@@ -139,10 +139,23 @@ impl ScriptedServer {
                     },
                 );
             }
-            1 => self.say(
-                format!(r#"{{"jsonrpc":"2.0","id":"{some}","result":{{}}}}"#),
-                Meaning::Other,
-            ),
+            // Ids are recognised in other types and notations, but not by every digit in them.
+            1 => {
+                let id = self.dice.pick(&["\"{}\"", "{}.0", "\"0{}\""]);
+                let line = format!(
+                    r#"{{"jsonrpc":"2.0","id":{},"result":{{}}}}"#,
+                    id.replace("{}", &some.to_string())
+                );
+                let meaning = if id.contains('0') && id.starts_with('"') {
+                    Meaning::Other
+                } else {
+                    Meaning::Answer {
+                        request: some,
+                        answer: Answer::Result("{}".to_owned()),
+                    }
+                };
+                self.say(line, meaning);
+            }
             2 => self.say(
                 r#"{"jsonrpc":"2.0","id":null,"error":{"code":1,"message":""}}"#,
                 Meaning::Other,

@@ -82,6 +82,7 @@ pub(crate) struct ScriptedServer {
     alive: bool,
     hangs_until: Option<Time>,
     deaf: bool,
+    lost_stdin: bool,
     line: Vec<u8>,
     /// Requests that were heard and not answered, to be talked about.
     open: Vec<Heard>,
@@ -129,6 +130,7 @@ impl ScriptedServer {
             alive: true,
             hangs_until: None,
             deaf: false,
+            lost_stdin: false,
             line: Vec::new(),
             open: Vec::new(),
             answered: Vec::new(),
@@ -218,6 +220,12 @@ impl ScriptedServer {
         }
     }
 
+    /// Goes on, and reads, now that nothing goes wrong any more.
+    pub(crate) const fn recover(&mut self) {
+        self.hangs_until = None;
+        self.deaf = self.lost_stdin;
+    }
+
     /// Whether it takes bytes from its standard input, and signals.
     pub(crate) const fn is_awake(&self) -> bool {
         self.hangs_until.is_none()
@@ -243,6 +251,8 @@ impl ScriptedServer {
                     self.agenda.add(now.after(pause), Deed::Chatter);
                 }
             }
+            Deed::Hang | Deed::GoDeaf | Deed::CloseStdout | Deed::CloseStdin
+                if faults.have_stopped() => {}
             Deed::Hang => {
                 let end = self.some_time();
                 let for_ever = self.dice.one_in(2);
@@ -252,6 +262,7 @@ impl ScriptedServer {
             Deed::CloseStdout => self.out.push_back(ServerEffect::CloseStdout),
             Deed::CloseStdin => {
                 self.deaf = true;
+                self.lost_stdin = true;
                 self.out.push_back(ServerEffect::CloseStdin);
             }
             Deed::Exit { exit, orphan } => {

@@ -129,7 +129,7 @@ impl ScriptedServer {
                 },
                 r#"{"resultType":"input_required","requestState":"s"}"#,
             ),
-            1 => (Answer::Broken, r#"{"resultType":"input_required"}"#),
+            1 => (Answer::Vain, r#"{"resultType":"input_required"}"#),
             2 => (
                 Answer::Round {
                     asks: 0,

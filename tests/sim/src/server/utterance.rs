@@ -31,6 +31,8 @@ pub(crate) enum Answer {
     Error(i64),
     /// Something that is no valid answer, to a request that it names.
     Broken,
+    /// A sound answer that asks for input, and says for none.
+    Vain,
     /// A modern server needs input first: `asks` questions for the application, and where
     /// `settled` some that the machine answers itself.
     Round { asks: usize, settled: bool },
