@@ -109,12 +109,24 @@ pub enum Failure {
         /// The end of what it wrote to standard error.
         stderr_tail: String,
     },
+    /// The server lives, and answered none of its health checks.
+    #[error("did not answer {checks} health checks in a row")]
+    Unresponsive {
+        /// How many.
+        checks: u32,
+    },
     /// The server broke the protocol so that its stream cannot be read on.
     #[error("broke the protocol: {message}")]
     Protocol {
         /// What it did.
         message: String,
     },
+}
+
+fn reason_suffix(reason: Option<&str>) -> String {
+    reason
+        .map(|reason| format!(": {reason}"))
+        .unwrap_or_default()
 }
 
 fn exit_suffix(exit: Option<Exit>) -> String {
@@ -174,10 +186,17 @@ pub enum CallError {
         sent: Sent,
     },
     /// The process or connection ended with the call in flight.
-    #[error("{server} is gone{}; {sent}{}", exit_suffix(*exit), stderr_suffix(stderr_tail))]
+    #[error(
+        "{server} is gone{}{}; {sent}{}",
+        reason_suffix(reason.as_deref()),
+        exit_suffix(*exit),
+        stderr_suffix(stderr_tail)
+    )]
     ServerGone {
         /// The server.
         server: ServerName,
+        /// Why it was ended, where it did not end by itself.
+        reason: Option<String>,
         /// How the process ended, once known.
         exit: Option<Exit>,
         /// The end of what it wrote to standard error.

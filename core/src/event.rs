@@ -136,6 +136,8 @@ pub enum CatalogKind {
 pub enum ServerState {
     /// Not started, or stopped on purpose.
     Stopped,
+    /// Waits for its turn to start.
+    Waiting,
     /// The process or connection is being made.
     Starting,
     /// Being asked which era it speaks.
@@ -148,7 +150,9 @@ pub enum ServerState {
     Draining,
     /// On the close ladder.
     Closing,
-    /// Ended, and stays so until somebody restarts it.
+    /// Failed, and starts again after a pause.
+    Backoff,
+    /// Failed, and stays so until it is restarted by hand, or tried again much later.
     Failed,
 }
 
@@ -157,12 +161,14 @@ impl ServerState {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Stopped => "stopped",
+            Self::Waiting => "waiting",
             Self::Starting => "starting",
             Self::Probing => "probing",
             Self::Handshaking => "handshaking",
             Self::Ready => "ready",
             Self::Draining => "draining",
             Self::Closing => "closing",
+            Self::Backoff => "backoff",
             Self::Failed => "failed",
         }
     }

@@ -42,6 +42,10 @@ pub(crate) enum Bug {
     CreditIgnored,
     /// The questions of a call outlive it.
     QuestionLeak,
+    /// One restart too many is granted.
+    BudgetOffByOne,
+    /// A server that has started keeps its place among those that start.
+    StartSlotLeak,
 }
 
 /// Whether this build has the bug.
@@ -64,6 +68,8 @@ pub(crate) const fn planted(bug: Bug) -> bool {
         Bug::SplitLosesByte => cfg!(mcp_fleet_planted = "split_loses_byte"),
         Bug::ProgressNotGrowing => cfg!(mcp_fleet_planted = "progress_not_growing"),
         Bug::CreditIgnored => cfg!(mcp_fleet_planted = "credit_ignored"),
+        Bug::BudgetOffByOne => cfg!(mcp_fleet_planted = "budget_off_by_one"),
+        Bug::StartSlotLeak => cfg!(mcp_fleet_planted = "start_slot_leak"),
         Bug::QuestionLeak => cfg!(mcp_fleet_planted = "question_leak"),
     }
 }

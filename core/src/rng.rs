@@ -19,6 +19,12 @@ impl Rng {
         z ^ (z >> 31)
     }
 
+    /// A span up to `span`, any of them as likely.
+    pub(crate) fn up_to(&mut self, span: Duration) -> Duration {
+        let nanos = u64::try_from(span.as_nanos()).unwrap_or(u64::MAX);
+        Duration::from_nanos(self.next() % nanos.saturating_add(1).max(1))
+    }
+
     /// A span between half of `span` and `span` and a half, so that callers who were turned away
     /// together do not come back together.
     pub(crate) fn spread(&mut self, span: Duration) -> Duration {

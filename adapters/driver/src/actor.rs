@@ -10,7 +10,7 @@ use std::{
 };
 
 use async_channel::Receiver;
-use futures::{FutureExt, Stream, future::BoxFuture};
+use futures::{FutureExt, Stream, StreamExt, future::BoxFuture};
 use mcp_fleet_core::{
     CallId, CommandId, Effect, Event, Fleet, Input, McpCommand, ServerName, Signal, Time,
     config::FleetConfig, journal::Entry,
@@ -20,7 +20,7 @@ use crate::{
     call::Progress,
     events::Subscriber,
     journal::Journal,
-    links::{Links, give_way},
+    links::{Links, Signals, give_way},
     message::{Brought, Control, Execute, Message},
     runtime::AsyncRuntime,
     waiters::{CommandWaiter, Waiters},
@@ -44,7 +44,7 @@ pub struct RuntimeActor<R: AsyncRuntime> {
     links: Links<R>,
     inbox: Lane<Message>,
     control: Lane<Control>,
-    signals: Pin<Box<Receiver<Signal>>>,
+    signals: Signals,
     waiters: Waiters,
     subscribers: Vec<Subscriber>,
     journal: Option<Journal>,
@@ -105,7 +105,7 @@ impl<R: AsyncRuntime> RuntimeActor<R> {
             links,
             inbox: Lane(Box::pin(inbox)),
             control: Lane(Box::pin(control)),
-            signals: Box::pin(signals),
+            signals,
             waiters: Waiters::default(),
             subscribers: Vec::new(),
             journal,
@@ -164,7 +164,7 @@ impl<R: AsyncRuntime> RuntimeActor<R> {
     }
 
     fn poll_signal(&mut self, context: &mut Context<'_>) -> Poll<Wake> {
-        match self.signals.as_mut().poll_next(context) {
+        match self.signals.poll_next_unpin(context) {
             Poll::Ready(Some(signal)) => {
                 self.messages_in_a_row = 0;
                 Poll::Ready(Wake::Signal(signal))
@@ -294,6 +294,10 @@ impl<R: AsyncRuntime> RuntimeActor<R> {
         {
             give_up_journal(&mut self.journal, &error);
         }
+        if self.fleet.is_shut_down() {
+            // Whoever asked for the shutdown may read the journal once it is told.
+            self.flush_journal();
+        }
         while let Some(event) = self.fleet.poll_event() {
             self.tell(event);
         }
@@ -339,7 +343,7 @@ impl<R: AsyncRuntime> RuntimeActor<R> {
             | Event::Violation { .. }
             | _) => self
                 .subscribers
-                .retain(|subscriber| subscriber.tell(&event)),
+                .retain_mut(|subscriber| subscriber.tell(&event)),
         }
     }
 

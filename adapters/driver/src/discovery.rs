@@ -1,10 +1,17 @@
 //! Where the configuration of a fleet is found.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs::File,
+    io::{self, Read as _},
+    path::{Path, PathBuf},
+};
 
 use mcp_fleet_core::config::{self, FleetConfig, Loaded, Problem};
 
 use crate::error::StartError;
+
+/// The longest configuration file that is read.
+pub const CONFIG_BYTES_MAX: u64 = 16 << 20;
 
 /// The configuration file that a fleet without a named one uses: `$MCP_FLEET_CONFIG`, else the
 /// first that exists of `./.mcp.json`, `./mcp.json` and `mcp-fleet/mcp.json` below
@@ -14,13 +21,29 @@ pub fn discover() -> Option<PathBuf> {
     discover_in(Path::new(""), &variable)
 }
 
+/// Reads the text of a configuration file, of [`CONFIG_BYTES_MAX`] at most: a path such as
+/// `/dev/zero` must not take all memory.
+///
+/// # Errors
+/// Where it cannot be read, is too long, or is not UTF-8.
+pub fn read_text(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    let mut file = File::open(path)?.take(CONFIG_BYTES_MAX + 1);
+    let bytes = file.read_to_string(&mut text)?;
+    if bytes as u64 > CONFIG_BYTES_MAX {
+        let message = format!("it is longer than {} MiB", CONFIG_BYTES_MAX >> 20);
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
+    }
+    Ok(text)
+}
+
 /// Reads a configuration file, and logs what looks wrong in it.
 ///
 /// # Errors
 /// Where it cannot be read, or everything that is wrong with it.
 pub fn read_config(path: &Path) -> Result<Loaded, StartError> {
     let name = path.display().to_string();
-    let text = std::fs::read_to_string(path).map_err(|error| StartError::Unreadable {
+    let text = read_text(path).map_err(|error| StartError::Unreadable {
         path: name.clone(),
         message: error.to_string(),
     })?;
@@ -96,6 +119,13 @@ mod tests {
             Some(PathBuf::from("/no/such.json"))
         );
         std::fs::remove_dir_all(top).unwrap();
+    }
+
+    #[test]
+    fn a_file_without_end_is_refused() {
+        let error = read_config(Path::new("/dev/zero")).unwrap_err();
+        let expected = "cannot read /dev/zero: it is longer than 16 MiB";
+        assert_eq!(error.to_string(), expected);
     }
 
     #[test]

@@ -6,10 +6,10 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
-use async_channel::{Receiver, Sender, TrySendError};
+use async_channel::{Receiver, Sender};
 use futures::{Stream, StreamExt};
 use mcp_fleet_core::Event;
 
@@ -31,42 +31,39 @@ pub enum Update {
 /// A subscriber that does not keep up loses events and is told how many; it never slows the fleet.
 /// Ends when the fleet has shut down.
 #[derive(Debug)]
-pub struct Events {
-    events: Pin<Box<Receiver<Event>>>,
-    missed: Arc<AtomicU64>,
-}
+pub struct Events(Pin<Box<Receiver<Queued>>>);
 
 /// The actor's end of a subscription.
 pub(crate) struct Subscriber {
-    events: Sender<Event>,
-    missed: Arc<AtomicU64>,
+    queue: Sender<Queued>,
+    /// The gap at the end of the queue, if there is one.
+    gap: Gap,
+}
+
+/// Events that were left out: shared by the subscription and an entry in the queue. Zero once the
+/// entry was taken, from when on events can be queued again.
+type Gap = Arc<AtomicU64>;
+
+#[derive(Debug)]
+enum Queued {
+    Event(Event),
+    Gap(Gap),
 }
 
 impl Events {
     pub(crate) fn new() -> (Self, Subscriber) {
-        let (sender, events) = async_channel::bounded(EVENTS_MAX);
-        let missed = Arc::new(AtomicU64::new(0));
+        // One place is for the gap behind the last event.
+        let (sender, receiver) = async_channel::bounded(EVENTS_MAX + 1);
         let subscriber = Subscriber {
-            events: sender,
-            missed: Arc::clone(&missed),
+            queue: sender,
+            gap: Gap::default(),
         };
-        (
-            Self {
-                events: Box::pin(events),
-                missed,
-            },
-            subscriber,
-        )
+        (Self(Box::pin(receiver)), subscriber)
     }
 
     /// The next update; `None` when the fleet has shut down.
     pub async fn next(&mut self) -> Option<Update> {
         StreamExt::next(self).await
-    }
-
-    fn take_missed(&self) -> Option<Update> {
-        let missed = self.missed.swap(0, Ordering::AcqRel);
-        (missed > 0).then_some(Update::Missed(missed))
     }
 }
 
@@ -74,37 +71,35 @@ impl Stream for Events {
     type Item = Update;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Update>> {
-        match self.events.as_mut().poll_next(context) {
-            Poll::Ready(Some(event)) => Poll::Ready(Some(Update::Event(event))),
-            // The gap begins behind all that was queued before it.
-            Poll::Ready(None) => Poll::Ready(self.take_missed()),
-            Poll::Pending => match self.take_missed() {
-                Some(missed) => Poll::Ready(Some(missed)),
-                None => Poll::Pending,
-            },
-        }
+        let queued = ready!(self.0.as_mut().poll_next(context));
+        Poll::Ready(queued.map(|queued| match queued {
+            Queued::Event(event) => Update::Event(event),
+            Queued::Gap(gap) => Update::Missed(gap.swap(0, Ordering::AcqRel)),
+        }))
     }
 }
 
 impl Subscriber {
     /// Passes `event` on without waiting. Returns whether anybody still listens.
-    pub(crate) fn tell(&self, event: &Event) -> bool {
-        if self.events.is_closed() {
+    pub(crate) fn tell(&mut self, event: &Event) -> bool {
+        if self.queue.is_closed() {
             return false;
         }
-        // Once there is a gap it stays open until it was seen, so that nothing is out of order.
-        if self.missed.load(Ordering::Acquire) > 0 {
-            self.missed.fetch_add(1, Ordering::AcqRel);
+        let more = |missed| (missed > 0).then_some(missed + 1);
+        let widened = self
+            .gap
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, more);
+        if widened.is_ok() {
             return true;
         }
-        match self.events.try_send(event.clone()) {
-            Ok(()) => true,
-            Err(TrySendError::Full(_)) => {
-                self.missed.fetch_add(1, Ordering::AcqRel);
-                true
-            }
-            Err(TrySendError::Closed(_)) => false,
-        }
+        let queued = if self.queue.len() < EVENTS_MAX {
+            Queued::Event(event.clone())
+        } else {
+            self.gap = Arc::new(AtomicU64::new(1));
+            Queued::Gap(Arc::clone(&self.gap))
+        };
+        // Nobody else puts anything into the queue, so there is room.
+        self.queue.try_send(queued).is_ok()
     }
 }
 
@@ -127,7 +122,7 @@ mod tests {
 
     #[test]
     fn a_slow_subscriber_is_told_how_many_events_it_missed_and_where() {
-        let (mut events, subscriber) = Events::new();
+        let (mut events, mut subscriber) = Events::new();
         for number in 0..EVENTS_MAX as u64 + 3 {
             assert!(subscriber.tell(&event(number)));
         }
@@ -146,8 +141,36 @@ mod tests {
     }
 
     #[test]
+    fn a_subscriber_that_catches_up_amid_a_gap_is_told_of_all() {
+        for _ in 0..50 {
+            let (mut events, mut subscriber) = Events::new();
+            let total = EVENTS_MAX as u64 * 2;
+            let (report, reported) = std::sync::mpsc::channel();
+            let reader = std::thread::spawn(move || {
+                let mut accounted = 0;
+                while accounted < total {
+                    match futures::executor::block_on(events.next()) {
+                        Some(Update::Event(_)) => accounted += 1,
+                        Some(Update::Missed(missed)) => accounted += missed,
+                        None => break,
+                    }
+                }
+                report.send(accounted).unwrap();
+            });
+            for number in 0..total {
+                assert!(subscriber.tell(&event(number)));
+            }
+            // It comes to know of all while the subscription lasts.
+            let patience = std::time::Duration::from_secs(30);
+            assert_eq!(reported.recv_timeout(patience), Ok(total));
+            drop(subscriber);
+            reader.join().unwrap();
+        }
+    }
+
+    #[test]
     fn a_subscriber_that_left_is_noticed() {
-        let (events, subscriber) = Events::new();
+        let (events, mut subscriber) = Events::new();
         drop(events);
         assert!(!subscriber.tell(&event(0)));
     }

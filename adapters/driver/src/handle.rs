@@ -18,7 +18,7 @@ use futures::{
 use mcp_fleet_core::{
     CallId, CallOptions, CatalogKind, CommandId, FleetStats, Health, InputId, McpCommand, RawJson,
     Reply, Request, RpcError, ServerInfo, ServerName,
-    config::{FleetConfig, Kind, ServerConfig},
+    config::{FleetConfig, Kind, Restart, ServerConfig},
 };
 
 use crate::{
@@ -103,8 +103,8 @@ impl McpRuntime {
         handle
     }
 
-    /// Gives a command that `build` makes for the id it gets, and waits for its outcome. A command
-    /// whose future is dropped is carried out all the same.
+    /// Gives a command that `build` makes for the id it gets, and waits for its outcome. Once it has
+    /// its place in the inbox, it is carried out also when its future is dropped.
     ///
     /// # Errors
     /// What the machine answered, or that it is gone.
@@ -324,7 +324,12 @@ impl McpRuntime {
         kind: Kind,
         brought: Brought,
     ) -> Result<(), ManageError> {
-        let config = Box::new(ServerConfig::new(ServerName::new(name)?, kind));
+        let mut config = ServerConfig::new(ServerName::new(name)?, kind);
+        if config.kind == Kind::Attached {
+            // The streams are used up by the first incarnation.
+            config.restart = Restart::Never;
+        }
+        let config = Box::new(config);
         let id = CommandId(self.next_id());
         self.give(id, McpCommand::Deploy { id, config }, Some(brought))
             .await

@@ -82,7 +82,8 @@ pub trait InProcessServer: Send + Sync + 'static {
     ///
     /// Many calls run at once. The future is dropped when the caller gives up; work that it handed
     /// to other tasks should watch [`ToolCall::cancelled`]. A panic is answered as an internal
-    /// error and ends nothing else.
+    /// error and ends nothing else. It must not block its thread: the other calls of the server
+    /// wait for it, and on a runtime with one thread the whole fleet.
     ///
     /// # Errors
     /// An [`RpcError`] fails the request itself. What the tool could not do, or arguments it

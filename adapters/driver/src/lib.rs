@@ -29,7 +29,7 @@ mod waiters;
 pub use crate::{
     actor::RuntimeActor,
     call::{PendingCall, Progress, ProgressStream},
-    discovery::{discover, read_config},
+    discovery::{CONFIG_BYTES_MAX, discover, read_config, read_text},
     error::{ExecuteError, ManageError, StartError},
     events::{Events, Update},
     handle::{McpRuntime, RuntimeOptions},
@@ -37,7 +37,7 @@ pub use crate::{
         InProcessServer, Tool, ToolAnnotations, ToolCall, ToolOutput, serve, serve_streams,
     },
     journal::Journal,
-    links::{Links, SIGNALS_MAX},
+    links::{LINK_CHUNKS_MAX, Links, SIGNALS_MAX, Signals},
     manager::McpManagerV2,
     registry::Registry,
     result::ToolResult,

@@ -16,8 +16,14 @@
 
 #[path = "../../driver/tests/scenarios/bench.rs"]
 mod bench;
+#[path = "../../driver/tests/scenarios/ends.rs"]
+mod ends;
+#[path = "../../driver/tests/scenarios/in_process.rs"]
+mod in_process;
 #[path = "../../driver/tests/scenarios/manager.rs"]
 mod manager;
+#[path = "../../driver/tests/scenarios/pressure.rs"]
+mod pressure;
 #[path = "../../driver/tests/scenarios/servers.rs"]
 mod servers;
 
@@ -32,10 +38,11 @@ fn run<F: Future<Output = ()>>(scenario: impl FnOnce(Smol) -> F) {
 }
 
 macro_rules! scenarios {
-    ($($name:ident)*) => { $(#[test] fn $name() { run(manager::$name); })* };
+    ($from:ident: $($name:ident)*) => { $(#[test] fn $name() { run($from::$name); })* };
 }
 
 scenarios! {
+    manager:
     a_process_is_deployed_called_measured_and_gone
     a_thousand_callers_get_their_own_answers
     a_hanging_call_holds_up_nobody_else
@@ -50,4 +57,27 @@ scenarios! {
     a_used_up_pair_of_streams_cannot_be_restarted
     a_journal_replays_to_the_same_effects
     every_future_can_move_between_threads
+}
+
+scenarios! {
+    pressure:
+    a_flood_of_one_link_keeps_to_its_share
+    a_flood_leaves_the_calls_of_others_alone
+    frames_of_megabytes_go_both_ways
+    a_panic_of_a_stream_fails_its_server_alone
+    a_panic_of_a_launch_fails_its_server_alone
+}
+
+scenarios! {
+    in_process:
+    five_hundred_calls_of_an_in_process_server_are_told_apart
+    a_cancelled_call_of_an_in_process_server_is_dropped
+    a_panic_of_an_in_process_server_ends_no_more_than_it_must
+}
+
+#[test]
+fn a_manager_dropped_outside_of_its_runtime_leaves_no_process() {
+    let (manager, processes) = smol::block_on(ends::fleet(Smol));
+    drop(manager);
+    ends::await_death(&processes);
 }

@@ -16,30 +16,32 @@
 
 #[path = "../../driver/tests/scenarios/bench.rs"]
 mod bench;
+#[path = "../../driver/tests/scenarios/ends.rs"]
+mod ends;
+#[path = "../../driver/tests/scenarios/in_process.rs"]
+mod in_process;
 #[path = "../../driver/tests/scenarios/manager.rs"]
 mod manager;
+#[path = "../../driver/tests/scenarios/pressure.rs"]
+mod pressure;
 #[path = "../../driver/tests/scenarios/servers.rs"]
 mod servers;
 
 use mcp_fleet_tokio::Tokio;
 
 fn run<F: Future<Output = ()>>(scenario: impl FnOnce(Tokio) -> F) {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .unwrap();
-    runtime.block_on(async {
+    new_runtime().block_on(async {
         let runtime = Tokio::current().unwrap();
         bench::patiently(&runtime, "end of the scenario", scenario(runtime.clone())).await;
     });
 }
 
 macro_rules! scenarios {
-    ($($name:ident)*) => { $(#[test] fn $name() { run(manager::$name); })* };
+    ($from:ident: $($name:ident)*) => { $(#[test] fn $name() { run($from::$name); })* };
 }
 
 scenarios! {
+    manager:
     a_process_is_deployed_called_measured_and_gone
     a_thousand_callers_get_their_own_answers
     a_hanging_call_holds_up_nobody_else
@@ -54,4 +56,53 @@ scenarios! {
     a_used_up_pair_of_streams_cannot_be_restarted
     a_journal_replays_to_the_same_effects
     every_future_can_move_between_threads
+}
+
+scenarios! {
+    pressure:
+    a_flood_of_one_link_keeps_to_its_share
+    a_flood_leaves_the_calls_of_others_alone
+    frames_of_megabytes_go_both_ways
+    a_panic_of_a_stream_fails_its_server_alone
+    a_panic_of_a_launch_fails_its_server_alone
+}
+
+scenarios! {
+    in_process:
+    five_hundred_calls_of_an_in_process_server_are_told_apart
+    a_cancelled_call_of_an_in_process_server_is_dropped
+    a_panic_of_an_in_process_server_ends_no_more_than_it_must
+}
+
+fn new_runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap()
+}
+
+#[test]
+fn a_manager_dropped_outside_of_its_runtime_leaves_no_process() {
+    let runtime = new_runtime();
+    let (manager, processes) =
+        runtime.block_on(async { ends::fleet(Tokio::current().unwrap()).await });
+    drop(manager);
+    ends::await_death(&processes);
+}
+
+#[test]
+fn a_runtime_dropped_before_its_manager_leaves_no_process() {
+    let runtime = new_runtime();
+    let (manager, processes) =
+        runtime.block_on(async { ends::fleet(Tokio::current().unwrap()).await });
+    let mut events = manager.events();
+    drop(runtime);
+    ends::await_death(&processes);
+    new_runtime().block_on(async {
+        while events.next().await.is_some() {}
+        manager.list_servers().await.unwrap_err();
+        manager.execute_tool("meek", "echo", ()).await.unwrap_err();
+        manager.shutdown().await.unwrap();
+    });
 }

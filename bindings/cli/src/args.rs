@@ -27,10 +27,11 @@ Exit codes:
   2    The command line or the configuration is wrong
   3    A server is unavailable
   4    A deadline passed
+  129  Hung up (SIGHUP), unless that is ignored as under `nohup`
   130  Interrupted (SIGINT)
   143  Terminated (SIGTERM)
 
-The first Ctrl-C or SIGTERM lets servers finish and stops them; the second kills them at once.
+The first Ctrl-C, SIGTERM or SIGHUP lets servers finish and stops them; the second kills them at once.
 Data goes to standard output, everything else to standard error.";
 
 /// Run and use MCP servers, with the `mcpServers` file you already have.
@@ -68,7 +69,8 @@ pub(crate) struct Global {
 
     /// Record every input of the fleet in this file, for replay
     ///
-    /// The file holds what servers and callers said, secrets included. An existing file is replaced.
+    /// The file holds what servers and callers said, secrets included: a new one is for its
+    /// owner alone. An existing file is replaced.
     #[arg(long, value_name = "FILE", global = true)]
     pub(crate) journal: Option<PathBuf>,
 }
@@ -97,9 +99,6 @@ pub(crate) enum Command {
     Call(CallArgs),
     /// Print a completion script
     Completions(CompletionsArgs),
-    /// A server of the demo, on standard input and output
-    #[command(name = "__demo-server", hide = true)]
-    DemoServer(DemoServerArgs),
 }
 
 #[derive(Args, Debug)]
@@ -185,10 +184,11 @@ pub(crate) struct CallArgs {
     #[arg(long)]
     pub(crate) json: bool,
 
-    /// Give up after so many seconds, the start of the server included
+    /// Give up after this long, the start of the server included: `30`, `30s`, `500ms`, `2m`, `1h`
     ///
-    /// Where absent, the server's `startTimeoutMs` and `timeoutMs` hold.
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    /// A number alone is of seconds. Where absent, the server's `startTimeoutMs` and `timeoutMs`
+    /// hold.
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub(crate) timeout: Option<Duration>,
 }
 
@@ -204,21 +204,32 @@ pub(crate) struct CompletionsArgs {
     pub(crate) shell: Shell,
 }
 
-#[derive(Args, Debug)]
+/// A server of the demo, on standard input and output
+///
+/// Only the program itself starts it, so it is no [`Command`] that a completion could offer.
+#[derive(Parser, Debug)]
 pub(crate) struct DemoServerArgs {
     /// How long every call takes, in milliseconds
     #[arg(long, default_value_t = 0)]
     pub(crate) delay_ms: u64,
 }
 
-fn seconds(text: &str) -> Result<Duration, String> {
-    let seconds: f64 = text
-        .parse()
-        .map_err(|_| "not a number of seconds".to_owned())?;
-    match Duration::try_from_secs_f64(seconds) {
+/// Seconds, or a number with its unit.
+fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || "expected a number of seconds, or one such as `500ms`, `30s`, `2m`".to_owned();
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let scale = match text.get(digits.len()..).unwrap_or_default() {
+        "ms" => 1e-3,
+        "" | "s" => 1.0,
+        "m" => 60.0,
+        "h" => 3600.0,
+        _ => return Err(wrong()),
+    };
+    let number: f64 = digits.parse().map_err(|_| wrong())?;
+    match Duration::try_from_secs_f64(number * scale) {
         Ok(duration) if !duration.is_zero() => Ok(duration),
         Ok(_) => Err("must be more than 0".to_owned()),
-        Err(_) => Err("not a number of seconds".to_owned()),
+        Err(_) => Err(wrong()),
     }
 }
 
@@ -234,10 +245,21 @@ mod tests {
     }
 
     #[test]
-    fn timeouts_are_positive_seconds() {
-        assert_eq!(seconds("1.5"), Ok(Duration::from_millis(1500)));
-        for wrong in ["0", "-1", "NaN", "inf", "1e300", "soon", ""] {
-            assert!(seconds(wrong).is_err(), "{wrong}");
+    fn timeouts_are_positive_and_in_seconds_unless_they_say_otherwise() {
+        for (text, millis) in [
+            ("1.5", 1500),
+            ("30s", 30_000),
+            ("500ms", 500),
+            ("2m", 120_000),
+            ("0.5h", 1_800_000),
+        ] {
+            assert_eq!(duration(text), Ok(Duration::from_millis(millis)), "{text}");
+        }
+        for wrong in [
+            "0", "0ms", "-1", "-1s", "NaN", "inf", "1e300", "soon", "", "s", "5d", "5S", "5 s",
+            "1m30s",
+        ] {
+            assert!(duration(wrong).is_err(), "{wrong}");
         }
     }
 

@@ -21,6 +21,9 @@ pub(crate) fn read(argument: &str) -> Result<RawJson, Problem> {
                 ))
             })?;
         (text, "standard input".to_owned())
+    } else if argument == "@" {
+        let problem = Problem::usage("the name of a file is missing after `@`");
+        return Err(problem.hint("write `@arguments.json`, or `-` for standard input"));
     } else if let Some(path) = argument.strip_prefix('@') {
         let text = fs::read_to_string(path).map_err(|error| {
             Problem::usage(format!("cannot read arguments from {path}: {error}"))
@@ -66,5 +69,6 @@ mod tests {
                 .message
                 .contains("/no/such/file")
         );
+        assert!(read("@").unwrap_err().message.contains("missing"));
     }
 }

@@ -125,7 +125,7 @@ fn of_start(error: &ManageError, timeout: Option<Duration>) -> Problem {
                 ..
             }),
             Some(given),
-        ) if *after == given => problem.hint("allow more time with `--timeout SECONDS`"),
+        ) if *after == given => problem.hint("allow more time with `--timeout DURATION`"),
         (_, _) => problem,
     }
 }

@@ -31,6 +31,8 @@ use crate::{
     signals::Signals,
 };
 
+/// The first argument by which this program is a server of the demo.
+pub(crate) const SERVER: &str = "__demo-server";
 /// How long the slow server takes over every call.
 const SLOW_DELAY: Duration = Duration::from_millis(1000);
 /// How long the quick servers are called without it.
@@ -324,7 +326,7 @@ fn config(player: Player, delay: Duration) -> Result<ServerConfig, Problem> {
         return Err(Problem::new(Exit::Unavailable, message).hint("move the program elsewhere"));
     };
     let delay = format!("--delay-ms={}", delay.as_millis());
-    let args = vec!["__demo-server".to_owned(), delay];
+    let args = vec![SERVER.to_owned(), delay];
     let stdio = Stdio {
         command: command.to_owned(),
         args,

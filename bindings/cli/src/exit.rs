@@ -197,16 +197,19 @@ fn of_call(error: &CallError) -> Problem {
         CallError::TimedOut { after, sent } => {
             let message = format!("the call timed out after {}; {sent}", output::span(*after));
             Problem::new(Exit::TimedOut, message)
-                .hint("allow more time with `--timeout SECONDS` or `timeoutMs` of the server")
+                .hint("allow more time with `--timeout DURATION` or `timeoutMs` of the server")
         }
         CallError::ServerGone {
             server,
+            reason,
             exit,
             stderr_tail,
             sent,
         } => {
-            let how = exit.map(|exit| format!(" ({exit})")).unwrap_or_default();
-            let message = format!("{server} is gone{how}; {sent}");
+            let why = reason.as_ref().map(|reason| format!(": {reason}"));
+            let how = exit.map(|exit| format!(" ({exit})"));
+            let (why, how) = (why.unwrap_or_default(), how.unwrap_or_default());
+            let message = format!("{server} is gone{why}{how}; {sent}");
             Problem::new(Exit::Unavailable, message).last_words(server, stderr_tail)
         }
         CallError::Rpc(error) => {
@@ -239,6 +242,7 @@ mod tests {
     fn every_call_error_has_its_exit_code() {
         let gone = CallError::ServerGone {
             server: name(),
+            reason: None,
             exit: Some(ProcessExit::Code(9)),
             stderr_tail: "boom\n".to_owned(),
             sent: Sent::Unknown,

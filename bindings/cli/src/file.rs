@@ -1,8 +1,8 @@
 //! The configuration file, and the servers of it that a command needs.
 
-use std::{fs, io, path::Path};
+use std::{io, path::Path};
 
-use mcp_fleet_core::config::{self, ConfigErrors, FleetConfig, Loaded, ServerConfig};
+use mcp_fleet_core::config::{self, ConfigErrors, FleetConfig, Loaded, Restart, ServerConfig};
 
 use crate::{exit::Problem, output};
 
@@ -11,7 +11,7 @@ use crate::{exit::Problem, output};
 /// # Errors
 /// Where the file cannot be read at all.
 pub(crate) fn judge(path: &Path) -> Result<Result<Loaded, ConfigErrors>, Problem> {
-    let text = fs::read_to_string(path).map_err(|error| unreadable(path, &error))?;
+    let text = mcp_fleet_driver::read_text(path).map_err(|error| unreadable(path, &error))?;
     let variable = |name: &str| std::env::var(name).ok();
     Ok(config::read(&path.display().to_string(), &text, &variable))
 }
@@ -23,7 +23,14 @@ pub(crate) fn judge(path: &Path) -> Result<Result<Loaded, ConfigErrors>, Problem
 /// Where the file cannot be used.
 pub(crate) fn load(path: &Path, servers: &[String]) -> Result<FleetConfig, Problem> {
     match judge(path)? {
-        Ok(Loaded { config, warnings }) => {
+        Ok(Loaded {
+            mut config,
+            warnings,
+        }) => {
+            for server in &mut config.servers {
+                // A command that answers once says what failed, and does not try again.
+                server.restart = Restart::Never;
+            }
             for warning in warnings
                 .iter()
                 .filter(|warning| concerns(&warning.key, servers))
@@ -99,7 +106,8 @@ pub(crate) fn take(
 
 /// The name that was probably meant.
 pub(crate) fn nearest<'a>(name: &str, names: &'a [String]) -> Option<&'a str> {
-    let similarity = |other: &&String| strsim::jaro_winkler(name, other);
+    let name = name.to_lowercase();
+    let similarity = |other: &&String| strsim::jaro_winkler(&name, &other.to_lowercase());
     names
         .iter()
         .filter(|other| similarity(other) >= 0.8)
@@ -141,6 +149,7 @@ mod tests {
         let names = ["filesystem", "git", "memory"].map(str::to_owned);
         assert_eq!(nearest("filesytem", &names), Some("filesystem"));
         assert_eq!(nearest("memry", &names), Some("memory"));
+        assert_eq!(nearest("GIT", &names), Some("git"));
         assert_eq!(nearest("weather", &names), None);
     }
 }

@@ -1,6 +1,8 @@
 //! The fleet of one run: made from the options, always stopped in the end.
 
-use std::{fs::File, path::Path, sync::Arc, time::Duration};
+use std::{
+    fs::OpenOptions, os::unix::fs::OpenOptionsExt as _, path::Path, sync::Arc, time::Duration,
+};
 
 use mcp_fleet_core::{
     CallOptions, CatalogKind, RawJson, Request, ServerInfo,
@@ -138,7 +140,10 @@ fn announce() {
 }
 
 fn journal(path: &Path) -> Result<Journal, Problem> {
-    let file = File::create(path).map_err(|error| {
+    let mut options = OpenOptions::new();
+    // Secrets are in it.
+    options.write(true).create(true).truncate(true).mode(0o600);
+    let file = options.open(path).map_err(|error| {
         Problem::usage(format!(
             "cannot write the journal {}: {error}",
             path.display()

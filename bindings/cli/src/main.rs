@@ -25,15 +25,23 @@ use tracing_subscriber::{
 };
 
 use crate::{
-    args::{Cli, Command, LogLevel},
+    args::{Cli, Command, DemoServerArgs, LogLevel},
     exit::{Exit, Problem},
     signals::Signals,
 };
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    log(cli.global.log_level);
-    let outcome = run(cli);
+    let outcome = if std::env::args_os()
+        .nth(1)
+        .is_some_and(|name| name == demo::SERVER)
+    {
+        log(LogLevel::Warn);
+        serve_demo(&DemoServerArgs::parse_from(std::env::args_os().skip(1)))
+    } else {
+        let cli = Cli::parse();
+        log(cli.global.log_level);
+        run(cli)
+    };
     outcome
         .unwrap_or_else(|problem| {
             problem.report();
@@ -52,10 +60,6 @@ fn run(cli: Cli) -> Result<Exit, Problem> {
             output::print_raw(&String::from_utf8_lossy(&script))?;
             Ok(Exit::Success)
         }
-        Command::DemoServer(args) => block_on(async {
-            demo::servers::serve_words(Duration::from_millis(args.delay_ms)).await;
-            Ok(Exit::Success)
-        }),
         Command::Demo => block_on(async { demo::run(&global, &mut Signals::listen()?).await }),
         Command::Servers(args) => {
             block_on(async { servers::run(&args, &global, &mut Signals::listen()?).await })
@@ -68,6 +72,13 @@ fn run(cli: Cli) -> Result<Exit, Problem> {
             block_on(async { call::run(prepared, &args, &global, &mut Signals::listen()?).await })
         }
     }
+}
+
+fn serve_demo(args: &DemoServerArgs) -> Result<Exit, Problem> {
+    block_on(async {
+        demo::servers::serve_words(Duration::from_millis(args.delay_ms)).await;
+        Ok(Exit::Success)
+    })
 }
 
 fn block_on(work: impl Future<Output = Result<Exit, Problem>>) -> Result<Exit, Problem> {

@@ -7,7 +7,7 @@ use super::ServerConfig;
 pub enum Change {
     /// Nothing: process and session stay.
     Same,
-    /// Other limits and no more: process and session stay, and the limits take effect.
+    /// Other limits or another restart policy, and no more: process and session stay, and what is new takes effect.
     Retune,
     /// Another server in effect: a new incarnation has to take over.
     Replace,
@@ -20,11 +20,12 @@ pub fn diff(old: &ServerConfig, new: &ServerConfig) -> Change {
         name,
         kind,
         enabled,
+        restart,
         limits,
     } = old;
     if *name != new.name || *kind != new.kind || *enabled != new.enabled {
         Change::Replace
-    } else if *limits != new.limits {
+    } else if *limits != new.limits || *restart != new.restart {
         Change::Retune
     } else {
         Change::Same

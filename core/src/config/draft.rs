@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Http, Kind, ServerLimits, Stdio,
+    Http, Kind, Restart, ServerLimits, Stdio,
     path::Path,
     values::{Given, Reader},
 };
@@ -19,6 +19,7 @@ pub(super) struct Draft {
     pub(super) headers: BTreeMap<String, String>,
     pub(super) enabled: Option<Given<bool>>,
     pub(super) disabled: Option<Given<bool>>,
+    pub(super) restart: Option<Restart>,
     pub(super) limits: ServerLimits,
     pub(super) timeout: Option<(usize, &'static str)>,
     pub(super) probe_timeout: Option<(usize, &'static str)>,

@@ -85,6 +85,7 @@ pub(super) enum Slot {
     Headers,
     Enabled,
     Disabled,
+    Restart,
     ServerLimit(Bound<ServerLimits>),
     FleetLimit(Bound<FleetLimits>),
     Defaults,
@@ -226,6 +227,7 @@ pub const KEYS: &[Key] = &[
     key(Place::Server, "headers", Slot::Headers, "{}", "object of strings", "headers to send with every request to it"),
     key(Place::Server, "enabled", Slot::Enabled, "true", "true or false", "whether the server is started"),
     key(Place::Server, "disabled", Slot::Disabled, "false", "true or false", "the opposite of `enabled`"),
+    key(Place::Server, "restart", Slot::Restart, "always", "string", "`always`, `on_failure` (unless it ends with status 0) or `never`"),
 
     number!(Server "timeoutMs": ServerLimit.timeout, "60000" "ms", 1..=DAY_MS, "how long a call may take; progress starts it anew"),
     number!(Server "timeoutMaxMs": ServerLimit.timeout_max, "600000" "ms", 1..=7 * DAY_MS, "how long a call may take in all, whatever its progress"),
@@ -235,6 +237,12 @@ pub const KEYS: &[Key] = &[
     number!(Server "drainTimeoutMs": ServerLimit.drain_timeout, "10000" "ms", 0..=HOUR_MS, "how long calls may go on when the server is to stop"),
     number!(Server "closeInputWaitMs": ServerLimit.close_input_wait, "2000" "ms", 0..=5 * MINUTE_MS, "from the closing of standard input to SIGTERM"),
     number!(Server "terminateWaitMs": ServerLimit.terminate_wait, "2000" "ms", 0..=5 * MINUTE_MS, "from SIGTERM to SIGKILL"),
+    number!(Server "backoffMs": ServerLimit.backoff, "500" "ms", 1..=HOUR_MS, "longest pause before the first restart; each further one doubles it"),
+    number!(Server "backoffMaxMs": ServerLimit.backoff_max, "30000" "ms", 1..=DAY_MS, "longest pause before any restart"),
+    number!(Server "maxRestarts": ServerLimit.restarts, "5" "count", 0..=10_000, "restarts in one window, failed starts included"),
+    number!(Server "restartWindowMs": ServerLimit.restart_window, "60000" "ms", 1..=DAY_MS, "the window of `maxRestarts`"),
+    number!(Server "stableMs": ServerLimit.stable, "60000" "ms", 0..=DAY_MS, "how long it must have taken calls for its failures to be forgiven"),
+    number!(Server "reviveMs": ServerLimit.revive, "300000" "ms", 1000..=7 * DAY_MS, "from the end of the restarts to one more try"),
     number!(Server "exitWaitMs": ServerLimit.exit_wait, "500" "ms", 0..=5 * MINUTE_MS, "how long output is still read after the process ended"),
     number!(Server "refreshIntervalMs": ServerLimit.refresh_interval, "1000" "ms", 0..=HOUR_MS, "least time between two refreshes of one list"),
     number!(Server "roundPauseMs": ServerLimit.round_pause, "250" "ms", 0..=5 * MINUTE_MS, "pause before an `input_required` round that asks nothing"),
@@ -252,6 +260,7 @@ pub const KEYS: &[Key] = &[
 
     number!(Fleet "maxServers": FleetLimit.servers, "1024" "count", 1..=65_536, "servers deployed at once"),
     number!(Fleet "maxCalls": FleetLimit.calls, "65536" "count", 1..=16_777_216, "calls accepted and not yet ended, over all servers"),
+    number!(Fleet "maxStarting": FleetLimit.starting, "8" "count", 1..=65_536, "servers that start at the same time; others wait their turn"),
     key(Place::Fleet, "defaults", Slot::Defaults, "{}", "object", "numbers for all servers that do not say otherwise"),
     key(Place::Fleet, "client", Slot::Client, "mcp-fleet itself", "object", "who we say we are to servers"),
     key(Place::Fleet, "roots", Slot::Roots, "not offered", "list of objects", "directories that servers may work in"),
@@ -301,6 +310,8 @@ pub(super) fn foreign(place: Place, name: &str) -> Option<&'static str> {
             "for the time of a start write `startTimeoutMs`, in milliseconds"
         }
         (Place::Server, "requestTimeout") => "write `requestTimeoutMs`, in milliseconds",
+        (Place::Server, "restartOnExit") => "write `restart`: `always`, `on_failure` or `never`",
+        (Place::Server, "restartDelay") => "write `backoffMs`, in milliseconds",
         (Place::Server, "serverUrl" | "httpUrl" | "endpoint" | "uri") => "write `url`",
         (Place::Server, "transport" | "transportType") => "write `type`",
         (Place::Server, "environment") => "write `env`",

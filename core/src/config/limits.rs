@@ -12,6 +12,8 @@ pub struct FleetLimits {
     pub servers: usize,
     /// Calls accepted and not yet ended, over all servers (`maxCalls`).
     pub calls: usize,
+    /// Servers that start at the same time; others wait their turn (`maxStarting`).
+    pub starting: usize,
 }
 
 impl Default for FleetLimits {
@@ -19,6 +21,7 @@ impl Default for FleetLimits {
         Self {
             servers: 1024,
             calls: 65_536,
+            starting: 8,
         }
     }
 }
@@ -44,6 +47,19 @@ pub struct ServerLimits {
     pub close_input_wait: Duration,
     /// From SIGTERM to SIGKILL (`terminateWaitMs`).
     pub terminate_wait: Duration,
+    /// Longest pause before the first restart (`backoffMs`); each further one doubles it. The pause
+    /// itself is drawn between nothing and this.
+    pub backoff: Duration,
+    /// Longest pause before any restart (`backoffMaxMs`).
+    pub backoff_max: Duration,
+    /// Restarts granted in one window, failed starts included (`maxRestarts`).
+    pub restarts: usize,
+    /// The window of `restarts` (`restartWindowMs`).
+    pub restart_window: Duration,
+    /// How long a server must have taken calls for its failures to be forgiven (`stableMs`).
+    pub stable: Duration,
+    /// From the end of the restarts to one more try (`reviveMs`).
+    pub revive: Duration,
     /// How long output is still read after the direct child ended (`exitWaitMs`).
     pub exit_wait: Duration,
     /// Least time between two refreshes of one list (`refreshIntervalMs`).
@@ -88,6 +104,12 @@ impl Default for ServerLimits {
             drain_timeout: Duration::from_secs(10),
             close_input_wait: Duration::from_secs(2),
             terminate_wait: Duration::from_secs(2),
+            backoff: Duration::from_millis(500),
+            backoff_max: Duration::from_secs(30),
+            restarts: 5,
+            restart_window: Duration::from_secs(60),
+            stable: Duration::from_secs(60),
+            revive: Duration::from_secs(300),
             exit_wait: Duration::from_millis(500),
             refresh_interval: Duration::from_secs(1),
             round_pause: Duration::from_millis(250),

@@ -90,6 +90,9 @@ pub struct ServerConfig {
     pub kind: Kind,
     /// Whether it is started at all.
     pub enabled: bool,
+    /// When it is started again.
+    #[serde(default)]
+    pub restart: Restart,
     /// Its bounds.
     pub limits: ServerLimits,
 }
@@ -101,9 +104,23 @@ impl ServerConfig {
             name,
             kind,
             enabled: true,
+            restart: Restart::default(),
             limits: ServerLimits::default(),
         }
     }
+}
+
+/// When a server that ended by itself is started again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Restart {
+    /// Whatever it ended of.
+    #[default]
+    Always,
+    /// Unless it ended with exit status 0.
+    OnFailure,
+    /// Not by itself.
+    Never,
 }
 
 /// How a server is reached.

@@ -180,6 +180,7 @@ impl Reader<'_> {
                 | Slot::Headers
                 | Slot::Enabled
                 | Slot::Disabled
+                | Slot::Restart
                 | Slot::ServerLimit(_)
                 | Slot::Name
                 | Slot::Version

@@ -8,7 +8,7 @@ use jsonc_parser::{
 };
 
 use super::{
-    ServerConfig, ServerLimits,
+    Restart, ServerConfig, ServerLimits,
     draft::{Draft, Transport},
     expand::Tilde,
     keys::{Place, Slot},
@@ -38,6 +38,7 @@ impl Reader<'_> {
             headers: BTreeMap::new(),
             enabled: None,
             disabled: None,
+            restart: None,
             limits: defaults.clone(),
             timeout: None,
             probe_timeout: None,
@@ -97,6 +98,7 @@ impl Reader<'_> {
                     let value = self.flag(path, value);
                     draft.disabled = Some(Given { offset, value });
                 }
+                Slot::Restart => draft.restart = self.restart(path, value),
                 Slot::ServerLimit(bound) => {
                     match entry.key.name {
                         name @ ("timeoutMs" | "timeoutMaxMs") => {
@@ -128,11 +130,13 @@ impl Reader<'_> {
         self.check_limits(path, &draft.limits, draft.timeout, draft.probe_timeout);
         let enabled = self.enabled(path, &draft);
         let limits = draft.limits.clone();
+        let restart = draft.restart.unwrap_or_default();
         let kind = self.kind(path, prop.start(), draft)?;
         Some(ServerConfig {
             name: name?,
             kind,
             enabled,
+            restart,
             limits,
         })
     }
@@ -237,6 +241,21 @@ impl Reader<'_> {
             _ => {
                 let message = "unknown type of server";
                 let remedy = "write `stdio`, `http`, `streamable-http` or `sse`";
+                self.report.error(value.start(), path, message, remedy);
+                None
+            }
+        }
+    }
+
+    fn restart(&mut self, path: &Path<'_>, value: &Value<'_>) -> Option<Restart> {
+        let StringLit { value: text, .. } = self.text(path, value)?;
+        match text.replace('-', "_").as_str() {
+            "always" => Some(Restart::Always),
+            "on_failure" => Some(Restart::OnFailure),
+            "never" => Some(Restart::Never),
+            _ => {
+                let message = "unknown restart policy";
+                let remedy = "write `always`, `on_failure` or `never`";
                 self.report.error(value.start(), path, message, remedy);
                 None
             }

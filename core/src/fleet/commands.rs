@@ -162,7 +162,7 @@ impl Fleet {
             return;
         };
         self.with_server(now, server, |server, cx| {
-            server.restart(cx);
+            server.begin_anew(cx);
             server.wait(cx, id, Goal::Ready);
         });
     }
@@ -239,7 +239,7 @@ impl Fleet {
                 server.replace(cx, config);
                 server.wait(cx, id, goal);
             } else {
-                server.retune(cx, config.limits);
+                server.retune(cx, config.restart, config.limits);
             }
         });
         if goal.is_none() {

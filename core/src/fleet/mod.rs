@@ -3,6 +3,7 @@
 mod checks;
 mod commands;
 mod route;
+mod starts;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -12,6 +13,7 @@ use std::{
 use slab::Slab;
 
 use self::checks::Checks;
+pub(crate) use self::starts::Starts;
 use crate::{
     config::{FleetConfig, FleetLimits},
     effect::Effect,
@@ -51,6 +53,7 @@ pub struct Fleet {
     /// The deadline each server has in `deadlines`.
     scheduled: Vec<Option<Time>>,
     checks: Checks,
+    starts: Starts,
     shutdown: Option<Vec<CommandId>>,
     total: Meter,
     stale_signals: u64,
@@ -65,6 +68,7 @@ impl Fleet {
     /// `seed` is the source of all randomness: the same seed and inputs give the same effects.
     pub fn new(config: FleetConfig, seed: u64) -> Self {
         Self {
+            starts: Starts::new(config.limits.starting.max(1)),
             limits: config.limits,
             offer: Arc::new(Offer::new(&config.client)),
             servers: Slab::new(),
@@ -167,8 +171,21 @@ impl Fleet {
         }
     }
 
-    /// Lets one server act, then carries what it left behind.
+    /// Lets one server act, and then those whose turn to start it has become by that.
     fn with_server(
+        &mut self,
+        now: Time,
+        id: ServerId,
+        act: impl FnOnce(&mut Server, &mut Context<'_>),
+    ) {
+        self.let_act(now, id, act);
+        while let Some(next) = self.starts.grant() {
+            self.let_act(now, next, Server::take_turn);
+        }
+    }
+
+    /// Lets one server act, then carries what it left behind.
+    fn let_act(
         &mut self,
         now: Time,
         id: ServerId,
@@ -182,6 +199,7 @@ impl Fleet {
             out: &mut self.out,
             rng: &mut self.rng,
             next_input: &mut self.next_input,
+            starts: &mut self.starts,
         };
         act(server, &mut cx);
         let next = server.poll_timeout().map(|(at, _)| at);

@@ -5,10 +5,11 @@ use std::time::Duration;
 use super::{
     Context, Server,
     calls::{Call, Stage},
-    state::State,
+    state::{After, State},
     timers::Due,
 };
 use crate::{
+    config::Restart,
     error::{CallError, Exit, Sent},
     event::ServerState,
     ids::CallId,
@@ -77,11 +78,20 @@ impl Server {
     fn admit(&self, cx: &mut Context<'_>, request: &Request) -> Result<(), CallError> {
         check_request(request)?;
         let open = match &self.state {
-            State::Starting(_) | State::Probing(_) | State::Handshaking(_) | State::Ready(_) => {
-                true
-            }
+            State::Waiting(_)
+            | State::Starting(_)
+            | State::Probing(_)
+            | State::Handshaking(_)
+            | State::Ready(_)
+            | State::Backoff(_) => true,
             State::Draining(_, after) => after.is_temporary(),
-            State::Closing(closing) => closing.after.is_temporary(),
+            State::Closing(closing) => match &closing.after {
+                // Whether it starts again is judged when nothing is left of it.
+                After::Fail(_) => self.restart != Restart::Never,
+                after @ (After::Stop | After::Retire | After::Restart | After::Respawn) => {
+                    after.is_temporary()
+                }
+            },
             State::Stopped | State::Failed(_) => false,
         };
         if !open {
@@ -93,11 +103,13 @@ impl Server {
             State::Ready(live) if live.session.link.has_credit() => room,
             State::Ready(_)
             | State::Stopped
+            | State::Waiting(_)
             | State::Starting(_)
             | State::Probing(_)
             | State::Handshaking(_)
             | State::Draining(..)
             | State::Closing(_)
+            | State::Backoff(_)
             | State::Failed(_) => 0,
         };
         let extra = usize::from(planted(Bug::QueueOffByOne));
@@ -145,11 +157,13 @@ impl Server {
                 State::Ready(live) => live,
                 State::Draining(live, _) if call.is_begun() => live,
                 State::Stopped
+                | State::Waiting(_)
                 | State::Starting(_)
                 | State::Probing(_)
                 | State::Handshaking(_)
                 | State::Draining(..)
                 | State::Closing(_)
+                | State::Backoff(_)
                 | State::Failed(_) => return,
             };
             if !live.session.link.has_credit() && !planted(Bug::CreditIgnored) {
@@ -294,21 +308,20 @@ impl Server {
     }
 
     /// Ends all that was under way in a session that is over.
-    pub(super) fn lose(&mut self, cx: &mut Context<'_>, session: Session, exit: Option<Exit>) {
-        let stderr_tail = self.log.tail();
+    pub(super) fn lose(&mut self, cx: &mut Context<'_>, session: Session, loss: &Loss) {
         for (purpose, sent) in session.into_lost() {
             if let Purpose::Call(id) = purpose {
                 // A round before this one ran for certain.
                 let fresh = self.calls.get(id).is_some_and(|call| call.rounds == 0);
                 let sent = if fresh { sent } else { Sent::Unknown };
-                self.end_gone(cx, id, exit, &stderr_tail, sent);
+                self.end_gone(cx, id, loss, sent);
             }
         }
         for id in self.calls.begun_ids() {
             if planted(Bug::ForgottenRound) {
                 continue;
             }
-            self.end_gone(cx, id, exit, &stderr_tail, Sent::Unknown);
+            self.end_gone(cx, id, loss, Sent::Unknown);
         }
         for (command, _) in std::mem::take(&mut self.checks).into_values() {
             let mut health = self.health(None, Some("ended before it answered".to_owned()));
@@ -319,17 +332,12 @@ impl Server {
         self.tell_withdrawn(cx, open.into_keys());
     }
 
-    /// Ends the calls that were never sent, and wait for a server that will not come.
-    pub(super) fn refuse_parked(
-        &mut self,
-        cx: &mut Context<'_>,
-        crashed: bool,
-        exit: Option<Exit>,
-    ) {
-        let stderr_tail = self.log.tail();
+    /// Ends the calls that were never sent, and wait for a server that will not come. `loss` tells
+    /// of the crash, where there was one.
+    pub(super) fn refuse_parked(&mut self, cx: &mut Context<'_>, loss: Option<&Loss>) {
         for id in self.calls.fresh_ids() {
-            if crashed {
-                self.end_gone(cx, id, exit, &stderr_tail, Sent::No);
+            if let Some(loss) = loss {
+                self.end_gone(cx, id, loss, Sent::No);
             } else {
                 let (server, reason) = (self.name.clone(), self.why_unavailable());
                 self.end_call(cx, id, Err(CallError::Unavailable { server, reason }));
@@ -337,27 +345,38 @@ impl Server {
         }
     }
 
-    pub(super) fn end_gone(
-        &mut self,
-        cx: &mut Context<'_>,
-        id: CallId,
-        exit: Option<Exit>,
-        stderr_tail: &str,
-        sent: Sent,
-    ) {
-        let server = self.name.clone();
-        let stderr_tail = stderr_tail.to_owned();
-        self.end_call(
-            cx,
-            id,
-            Err(CallError::ServerGone {
-                server,
-                exit,
-                stderr_tail,
-                sent,
-            }),
-        );
+    pub(super) fn loss(&self, after: &After, exit: Option<Exit>) -> Loss {
+        Loss {
+            reason: after.reason(),
+            exit,
+            stderr_tail: self.log.tail(),
+        }
     }
+
+    pub(super) fn end_gone(&mut self, cx: &mut Context<'_>, id: CallId, loss: &Loss, sent: Sent) {
+        let Loss {
+            reason,
+            exit,
+            stderr_tail,
+        } = loss.clone();
+        let gone = CallError::ServerGone {
+            server: self.name.clone(),
+            reason,
+            exit,
+            stderr_tail,
+            sent,
+        };
+        self.end_call(cx, id, Err(gone));
+    }
+}
+
+/// How an incarnation was lost.
+#[derive(Clone, Debug)]
+pub(super) struct Loss {
+    /// Why it was ended, where it did not end by itself.
+    pub(super) reason: Option<String>,
+    pub(super) exit: Option<Exit>,
+    pub(super) stderr_tail: String,
 }
 
 /// Refuses what cannot be sent, or is the machine's own business.

@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use super::{
     Context, Server,
+    execute::Loss,
+    restart::Verdict,
     state::{After, Cause, Closing, Opening, State},
     timers::Timer,
 };
 use crate::{
     effect::Effect,
-    error::{Exit, Failure},
+    error::Failure,
     link::Note,
     planted::{Bug, planted},
     time::Time,
@@ -20,12 +22,14 @@ impl Server {
     pub(super) fn leave(&mut self, cx: &mut Context<'_>, after: After, grace: Option<Duration>) {
         match std::mem::replace(&mut self.state, State::Stopped) {
             State::Stopped if after == After::Stop => {}
-            State::Stopped => self.arrive(cx, after, None),
+            State::Stopped | State::Waiting(_) | State::Backoff(_) => self.arrive(cx, after, None),
             State::Failed(failure) => match after {
                 // A server that failed stays so, and says why, unless it is disabled.
-                After::Stop if self.enabled => self.state = State::Failed(failure),
-                After::Stop => self.enter(cx, State::Stopped),
-                After::Retire | After::Restart | After::Respawn | After::Fail(_) => {
+                After::Stop if self.enabled => {
+                    self.timers.disarm(Timer::Revive);
+                    self.state = State::Failed(failure);
+                }
+                After::Stop | After::Retire | After::Restart | After::Respawn | After::Fail(_) => {
                     self.arrive(cx, after, None);
                 }
             },
@@ -81,7 +85,11 @@ impl Server {
             State::Starting(_) => (None, false),
             State::Probing(live) | State::Handshaking(live) => (Some(live), false),
             State::Ready(live) | State::Draining(live, _) => (Some(live), true),
-            same @ (State::Stopped | State::Closing(_) | State::Failed(_)) => {
+            same @ (State::Stopped
+            | State::Waiting(_)
+            | State::Closing(_)
+            | State::Backoff(_)
+            | State::Failed(_)) => {
                 self.state = same;
                 return false;
             }
@@ -154,46 +162,77 @@ impl Server {
             after,
         } = closing;
         let exit = live.as_ref().and_then(|live| live.exit);
+        let loss = self.loss(&after, exit);
         if let Some(live) = live {
-            self.lose(cx, live.session, exit);
+            self.lose(cx, live.session, &loss);
         }
-        self.arrive(cx, after, Some((exit, was_ready)));
+        self.arrive(cx, after, Some((loss, was_ready)));
     }
 
     /// What comes after the incarnation. `ended` tells how it ended, where there was one.
-    fn arrive(&mut self, cx: &mut Context<'_>, after: After, ended: Option<(Option<Exit>, bool)>) {
-        let (exit, was_ready) = ended.unwrap_or((None, false));
+    fn arrive(&mut self, cx: &mut Context<'_>, after: After, ended: Option<(Loss, bool)>) {
+        cx.starts.give_back(self.id);
+        self.timers.disarm(Timer::Backoff);
+        self.timers.disarm(Timer::Revive);
         match after {
             After::Stop => {
                 self.enter(cx, State::Stopped);
-                self.refuse_parked(cx, false, exit);
+                self.refuse_parked(cx, None);
             }
             After::Retire => {
                 self.enter(cx, State::Stopped);
-                self.refuse_parked(cx, false, exit);
+                self.refuse_parked(cx, None);
                 self.retire_waiters(cx);
                 cx.out.note(Note::Gone);
             }
             After::Restart => self.start(cx),
             After::Respawn => self.open(cx, Opening::Respawn),
             After::Fail(cause) => {
+                let (loss, was_ready) = match ended {
+                    Some((loss, was_ready)) => (Some(loss), was_ready),
+                    None => (None, false),
+                };
                 if !was_ready {
                     // The verdict may be why: the next start asks.
                     self.legacy_until = Time::ZERO;
                 }
-                let stderr_tail = self.log.tail();
-                let failure = match cause {
-                    Cause::Ended if was_ready => Failure::Crashed { exit, stderr_tail },
-                    Cause::Ended => Failure::EndedEarly { exit, stderr_tail },
-                    Cause::StartTimedOut => Failure::StartTimedOut {
-                        after: self.limits.start_timeout,
-                        stderr_tail,
-                    },
-                    Cause::Known(failure) => failure,
-                };
-                self.enter(cx, State::Failed(failure));
-                self.refuse_parked(cx, was_ready, exit);
+                let failure = self.failure(cause, loss.as_ref(), was_ready);
+                self.judge(cx, failure, loss.filter(|_| was_ready).as_ref());
             }
+        }
+    }
+
+    /// A server that failed starts again, now or later, or never.
+    fn judge(&mut self, cx: &mut Context<'_>, failure: Failure, crash: Option<&Loss>) {
+        let verdict = self
+            .budget
+            .judge(cx.now, &failure, self.restart, &self.limits, cx.rng);
+        if let Verdict::After(pause) = verdict {
+            self.timers.arm(Timer::Backoff, cx.now.after(pause));
+            self.enter(cx, State::Backoff(failure));
+            return;
+        }
+        if verdict == Verdict::Spent {
+            self.timers
+                .arm(Timer::Revive, cx.now.after(self.limits.revive));
+        }
+        self.enter(cx, State::Failed(failure));
+        self.refuse_parked(cx, crash);
+    }
+
+    fn failure(&self, cause: Cause, loss: Option<&Loss>, was_ready: bool) -> Failure {
+        let exit = loss.and_then(|loss| loss.exit);
+        let stderr_tail = loss
+            .map(|loss| loss.stderr_tail.clone())
+            .unwrap_or_default();
+        match cause {
+            Cause::Ended if was_ready => Failure::Crashed { exit, stderr_tail },
+            Cause::Ended => Failure::EndedEarly { exit, stderr_tail },
+            Cause::StartTimedOut => Failure::StartTimedOut {
+                after: self.limits.start_timeout,
+                stderr_tail,
+            },
+            Cause::Known(failure) => failure,
         }
     }
 }

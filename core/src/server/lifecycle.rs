@@ -33,7 +33,9 @@ impl Server {
     }
 
     /// Stops the incarnation there is, after its calls, and begins the next.
-    pub(crate) fn restart(&mut self, cx: &mut Context<'_>) {
+    /// What it failed of before is forgiven.
+    pub(crate) fn begin_anew(&mut self, cx: &mut Context<'_>) {
+        self.budget.forgive();
         self.leave(cx, After::Restart, None);
     }
 
@@ -78,11 +80,10 @@ impl Server {
                     live.session.link.on_wrote(bytes);
                 }
             }
-            Signal::WriteFailed { link: _, message } => {
-                self.log
-                    .push(format!("cannot write to it: {message}\n").as_bytes());
-                self.on_ended(cx);
-            }
+            Signal::WriteFailed {
+                link: _,
+                message: _,
+            } => self.on_ended(cx),
             Signal::Stderr {
                 link: _,
                 bytes,
@@ -122,6 +123,7 @@ impl Server {
             }
             Timer::Terminate | Timer::ExitWait => self.kill(cx),
             Timer::Listen => self.listen_again(cx),
+            Timer::Backoff | Timer::Revive => self.start(cx),
             // Not single timers: they are dealt with where they are taken.
             Timer::Refresh | Timer::Call | Timer::Request | Timer::Round => {}
         }
@@ -134,10 +136,12 @@ impl Server {
                 (live.session.is_probing(), live.session.era())
             }
             State::Stopped
+            | State::Waiting(_)
             | State::Starting(_)
             | State::Ready(_)
             | State::Draining(..)
             | State::Closing(_)
+            | State::Backoff(_)
             | State::Failed(_) => return,
         };
         let next = match std::mem::replace(&mut self.state, State::Stopped) {
@@ -145,12 +149,14 @@ impl Server {
             State::Probing(live) if !probing => State::Handshaking(live),
             State::Handshaking(live) if probing => State::Probing(live),
             same @ (State::Stopped
+            | State::Waiting(_)
             | State::Starting(_)
             | State::Probing(_)
             | State::Handshaking(_)
             | State::Ready(_)
             | State::Draining(..)
             | State::Closing(_)
+            | State::Backoff(_)
             | State::Failed(_)) => {
                 self.state = same;
                 return;
@@ -164,12 +170,14 @@ impl Server {
         }
         self.enter(cx, next);
         if open.is_some() {
+            cx.starts.give_back(self.id);
             self.on_ready(cx.now);
         }
     }
 
     fn on_ready(&mut self, now: Time) {
         self.timers.disarm(Timer::Start);
+        self.budget.on_ready(now);
         let State::Ready(live) = &self.state else {
             return;
         };
@@ -185,7 +193,28 @@ impl Server {
         self.catalog.begin(agreement.capabilities);
     }
 
+    /// Begins the next incarnation when it is this server's turn.
     pub(super) fn open(&mut self, cx: &mut Context<'_>, opening: Opening) {
+        self.timers.disarm(Timer::Backoff);
+        self.timers.disarm(Timer::Revive);
+        if cx.starts.take(self.id) {
+            self.launch(cx, opening);
+        } else {
+            self.enter(cx, State::Waiting(opening));
+        }
+    }
+
+    /// It is this server's turn.
+    pub(crate) fn take_turn(&mut self, cx: &mut Context<'_>) {
+        if let State::Waiting(opening) = &self.state {
+            let opening = *opening;
+            self.launch(cx, opening);
+        } else {
+            cx.starts.give_back(self.id);
+        }
+    }
+
+    fn launch(&mut self, cx: &mut Context<'_>, opening: Opening) {
         self.incarnation += 1;
         self.pid = None;
         self.violations_told = 0;
@@ -228,7 +257,9 @@ impl Server {
             | State::Probing(_)
             | State::Handshaking(_)
             | State::Ready(_)
+            | State::Waiting(_)
             | State::Draining(..)
+            | State::Backoff(_)
             | State::Failed(_) => return,
         };
         let link = Link::new(self.link(), &self.limits);
@@ -275,7 +306,9 @@ impl Server {
             | State::Probing(_)
             | State::Handshaking(_)
             | State::Ready(_)
+            | State::Waiting(_)
             | State::Draining(..)
+            | State::Backoff(_)
             | State::Failed(_) => {}
         }
         self.on_closed(cx);
@@ -289,7 +322,11 @@ impl Server {
                 self.meter.counts.crashes += 1;
                 After::Fail(Cause::Known(failure))
             }
-            State::Closing(_) | State::Stopped | State::Failed(_) => return,
+            State::Closing(_)
+            | State::Stopped
+            | State::Waiting(_)
+            | State::Backoff(_)
+            | State::Failed(_) => return,
         };
         self.begin_close(cx, after);
     }
@@ -313,7 +350,11 @@ impl Server {
                 After::Fail(Cause::Ended)
             }
             State::Draining(_, after) => after.clone(),
-            State::Closing(_) | State::Stopped | State::Failed(_) => return None,
+            State::Closing(_)
+            | State::Stopped
+            | State::Waiting(_)
+            | State::Backoff(_)
+            | State::Failed(_) => return None,
         };
         Some(after)
     }

@@ -5,6 +5,7 @@ mod execute;
 mod ladder;
 mod lifecycle;
 mod log;
+mod restart;
 mod rounds;
 mod state;
 mod timers;
@@ -18,14 +19,16 @@ pub(crate) use self::waiters::Goal;
 use self::{
     calls::Calls,
     log::LogRing,
+    restart::Budget,
     rounds::Asked,
     state::State,
     timers::{Due, Timers},
     waiters::Waiters,
 };
 use crate::{
-    config::{Kind, ServerConfig, ServerLimits},
+    config::{Kind, Restart, ServerConfig, ServerLimits},
     event::{CatalogKind, Event, Health, ServerInfo, ServerState},
+    fleet::Starts,
     ids::{CommandId, InputId, LinkId, ServerId, ServerName},
     link::{Note, Outbox},
     rng::Rng,
@@ -47,6 +50,7 @@ pub(crate) struct Context<'a> {
     pub(crate) out: &'a mut Outbox,
     pub(crate) rng: &'a mut Rng,
     pub(crate) next_input: &'a mut u64,
+    pub(crate) starts: &'a mut Starts,
 }
 
 /// One supervised server.
@@ -56,6 +60,8 @@ pub(crate) struct Server {
     name: ServerName,
     kind: Arc<Kind>,
     enabled: bool,
+    restart: Restart,
+    budget: Budget,
     limits: ServerLimits,
     offer: Arc<Offer>,
     state: State,
@@ -89,6 +95,7 @@ impl Server {
             name,
             kind,
             enabled,
+            restart,
             limits,
         } = config;
         Self {
@@ -96,6 +103,8 @@ impl Server {
             name,
             kind: Arc::new(kind),
             enabled,
+            restart,
+            budget: Budget::default(),
             log: LogRing::new(limits.log_bytes),
             limits,
             offer,
@@ -160,8 +169,9 @@ impl Server {
                     Err(error) => error.to_string(),
                 }
             }
-            State::Failed(failure) => failure.to_string(),
+            State::Backoff(failure) | State::Failed(failure) => failure.to_string(),
             State::Stopped
+            | State::Waiting(_)
             | State::Starting(_)
             | State::Probing(_)
             | State::Handshaking(_)
@@ -172,8 +182,9 @@ impl Server {
         cx.out.note(Note::Checked(command, health));
     }
 
-    /// Takes new limits without touching the incarnation.
-    pub(crate) fn retune(&mut self, cx: &mut Context<'_>, limits: ServerLimits) {
+    /// Takes new limits and another restart policy without touching the incarnation.
+    pub(crate) fn retune(&mut self, cx: &mut Context<'_>, restart: Restart, limits: ServerLimits) {
+        self.restart = restart;
         self.take_limits(limits);
         self.settle(cx);
     }
@@ -185,14 +196,16 @@ impl Server {
             name: _,
             kind,
             enabled,
+            restart,
             limits,
         } = config;
+        self.restart = restart;
         self.kind = Arc::new(kind);
         self.enabled = enabled;
         self.take_limits(limits);
         self.legacy_until = Time::ZERO;
         if enabled {
-            self.restart(cx);
+            self.begin_anew(cx);
         } else {
             self.stop(cx, None);
         }
@@ -240,16 +253,7 @@ impl Server {
             name: self.name.clone(),
             kind: self.kind.as_str().to_owned(),
             state: self.state.word(),
-            failure: match &self.state {
-                State::Failed(failure) => Some(failure.clone()),
-                State::Stopped
-                | State::Starting(_)
-                | State::Probing(_)
-                | State::Handshaking(_)
-                | State::Ready(_)
-                | State::Draining(..)
-                | State::Closing(_) => None,
-            },
+            failure: self.state.failure().cloned(),
             incarnation: self.incarnation,
             pid: self.pid,
             revision: agreement.map(|agreement| agreement.revision),
@@ -321,24 +325,16 @@ impl Server {
             server: self.name.clone(),
             incarnation: self.incarnation,
             state: self.state.word(),
-            failure: match &self.state {
-                State::Failed(failure) => Some(failure.clone()),
-                State::Stopped
-                | State::Starting(_)
-                | State::Probing(_)
-                | State::Handshaking(_)
-                | State::Ready(_)
-                | State::Draining(..)
-                | State::Closing(_) => None,
-            },
+            failure: self.state.failure().cloned(),
         });
     }
 
     fn why_unavailable(&self) -> String {
         match &self.state {
-            State::Failed(failure) => failure.to_string(),
+            State::Backoff(failure) | State::Failed(failure) => failure.to_string(),
             State::Stopped if !self.enabled => "is disabled in its configuration".to_owned(),
             State::Stopped
+            | State::Waiting(_)
             | State::Starting(_)
             | State::Probing(_)
             | State::Handshaking(_)

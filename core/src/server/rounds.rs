@@ -97,8 +97,8 @@ impl Server {
         if let State::Closing(closing) = &self.state {
             // Its input is closed: no answer would reach it.
             let exit = closing.live.as_ref().and_then(|live| live.exit);
-            let stderr_tail = self.log.tail();
-            return self.end_gone(cx, id, exit, &stderr_tail, Sent::Unknown);
+            let loss = self.loss(&closing.after, exit);
+            return self.end_gone(cx, id, &loss, Sent::Unknown);
         }
         let rounds_max = self.limits.rounds;
         let Some(call) = self.calls.get_mut(id) else {

@@ -10,12 +10,15 @@ use crate::{
 #[derive(Debug)]
 pub(super) enum State {
     Stopped,
+    /// Waits for its turn to start.
+    Waiting(Opening),
     Starting(Opening),
     Probing(Live),
     Handshaking(Live),
     Ready(Live),
     Draining(Live, After),
     Closing(Closing),
+    Backoff(Failure),
     Failed(Failure),
 }
 
@@ -76,6 +79,17 @@ pub(super) enum Cause {
 }
 
 impl After {
+    /// Why an incarnation is ended for this; `None` where it ended by itself.
+    pub(super) fn reason(&self) -> Option<String> {
+        match self {
+            Self::Stop => Some("it was stopped".to_owned()),
+            Self::Retire => Some("it was undeployed".to_owned()),
+            Self::Restart => Some("it was restarted".to_owned()),
+            Self::Respawn | Self::Fail(Cause::Ended | Cause::StartTimedOut) => None,
+            Self::Fail(Cause::Known(failure)) => Some(format!("it {failure}")),
+        }
+    }
+
     /// Whether calls may wait for what comes.
     pub(super) const fn is_temporary(&self) -> bool {
         match self {
@@ -89,12 +103,14 @@ impl State {
     pub(super) const fn word(&self) -> ServerState {
         match self {
             Self::Stopped => ServerState::Stopped,
+            Self::Waiting(_) => ServerState::Waiting,
             Self::Starting(_) => ServerState::Starting,
             Self::Probing(_) => ServerState::Probing,
             Self::Handshaking(_) => ServerState::Handshaking,
             Self::Ready(_) => ServerState::Ready,
             Self::Draining(..) => ServerState::Draining,
             Self::Closing(_) => ServerState::Closing,
+            Self::Backoff(_) => ServerState::Backoff,
             Self::Failed(_) => ServerState::Failed,
         }
     }
@@ -102,13 +118,28 @@ impl State {
     /// Whether an incarnation exists, so that signals may come.
     pub(super) const fn has_link(&self) -> bool {
         match self {
-            Self::Stopped | Self::Failed(_) => false,
+            Self::Stopped | Self::Waiting(_) | Self::Backoff(_) | Self::Failed(_) => false,
             Self::Starting(_)
             | Self::Probing(_)
             | Self::Handshaking(_)
             | Self::Ready(_)
             | Self::Draining(..)
             | Self::Closing(_) => true,
+        }
+    }
+
+    /// Why the server failed, where it has.
+    pub(super) const fn failure(&self) -> Option<&Failure> {
+        match self {
+            Self::Backoff(failure) | Self::Failed(failure) => Some(failure),
+            Self::Stopped
+            | Self::Waiting(_)
+            | Self::Starting(_)
+            | Self::Probing(_)
+            | Self::Handshaking(_)
+            | Self::Ready(_)
+            | Self::Draining(..)
+            | Self::Closing(_) => None,
         }
     }
 
@@ -119,7 +150,11 @@ impl State {
             | Self::Ready(live)
             | Self::Draining(live, _) => Some(live),
             Self::Closing(closing) => closing.live.as_ref(),
-            Self::Stopped | Self::Starting(_) | Self::Failed(_) => None,
+            Self::Stopped
+            | Self::Waiting(_)
+            | Self::Starting(_)
+            | Self::Backoff(_)
+            | Self::Failed(_) => None,
         }
     }
 
@@ -130,7 +165,11 @@ impl State {
             | Self::Ready(live)
             | Self::Draining(live, _) => Some(live),
             Self::Closing(closing) => closing.live.as_mut(),
-            Self::Stopped | Self::Starting(_) | Self::Failed(_) => None,
+            Self::Stopped
+            | Self::Waiting(_)
+            | Self::Starting(_)
+            | Self::Backoff(_)
+            | Self::Failed(_) => None,
         }
     }
 }

@@ -37,6 +37,10 @@ pub enum Timer {
     Terminate,
     /// The output must have ended after the process did; SIGKILL for its group is next.
     ExitWait,
+    /// A server that failed may start again by now.
+    Backoff,
+    /// A server that used up its restarts may try once more.
+    Revive,
     /// A subscription that ended may be asked for again.
     Listen,
     /// A list is to be read again.
@@ -51,7 +55,7 @@ pub enum Timer {
 
 impl Timer {
     /// Those that a server has one of.
-    pub(super) const SINGLE: [Self; 7] = [
+    pub(super) const SINGLE: [Self; 9] = [
         Self::Start,
         Self::Probe,
         Self::Drain,
@@ -59,6 +63,8 @@ impl Timer {
         Self::Terminate,
         Self::ExitWait,
         Self::Listen,
+        Self::Backoff,
+        Self::Revive,
     ];
 
     const fn place(self) -> Option<usize> {
@@ -70,6 +76,8 @@ impl Timer {
             Self::Terminate => Some(4),
             Self::ExitWait => Some(5),
             Self::Listen => Some(6),
+            Self::Backoff => Some(7),
+            Self::Revive => Some(8),
             Self::Refresh | Self::Call | Self::Request | Self::Round => None,
         }
     }

@@ -178,7 +178,7 @@ impl Server {
         if let State::Draining(_, after) = &self.state {
             let after = after.clone();
             if !after.is_temporary() {
-                self.refuse_parked(cx, false, None);
+                self.refuse_parked(cx, None);
             }
             if self.calls.none_begun() {
                 self.begin_close(cx, after);

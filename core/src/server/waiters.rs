@@ -91,9 +91,10 @@ impl Server {
         match waiter.goal {
             Goal::Gone => None,
             Goal::Stopped => match &self.state {
-                State::Stopped | State::Failed(_) => Some(Ok(Reply::Done)),
+                State::Stopped | State::Backoff(_) | State::Failed(_) => Some(Ok(Reply::Done)),
                 State::Draining(..) | State::Closing(_) => None,
-                State::Starting(_)
+                State::Waiting(_)
+                | State::Starting(_)
                 | State::Probing(_)
                 | State::Handshaking(_)
                 | State::Ready(_) => Some(Err(CommandError::Superseded {
@@ -103,15 +104,18 @@ impl Server {
             },
             Goal::Ready => match &self.state {
                 State::Ready(_) => Some(Ok(Reply::Done)),
-                State::Failed(failure) => Some(Err(CommandError::Failed {
-                    server: self.name.clone(),
-                    failure: failure.clone(),
-                })),
+                State::Backoff(failure) | State::Failed(failure) => {
+                    Some(Err(CommandError::Failed {
+                        server: self.name.clone(),
+                        failure: failure.clone(),
+                    }))
+                }
                 State::Stopped => Some(Err(CommandError::Superseded {
                     server: self.name.clone(),
                     by: "stopped".to_owned(),
                 })),
-                State::Starting(_)
+                State::Waiting(_)
+                | State::Starting(_)
                 | State::Probing(_)
                 | State::Handshaking(_)
                 | State::Draining(..)
@@ -148,7 +152,11 @@ impl Server {
                 | ListState::Read
                 | ListState::Degraded(_) => Ok(Reply::Catalog(self.catalog.entries(kind).to_vec())),
             }),
-            State::Starting(_) | State::Probing(_) | State::Handshaking(_) => None,
+            State::Waiting(_)
+            | State::Starting(_)
+            | State::Probing(_)
+            | State::Handshaking(_)
+            | State::Backoff(_) => None,
             State::Draining(_, after) if after.is_temporary() => None,
             State::Closing(closing) if closing.after.is_temporary() => None,
             State::Stopped | State::Failed(_) | State::Draining(..) | State::Closing(_) => {

@@ -7,8 +7,8 @@ use std::{
 };
 
 use mcp_fleet_core::{
-    CallOptions, Effect, Exit, LinkId, McpCommand, ServerState, Signal, Timer,
-    config::{Kind, ServerConfig, Stdio},
+    CallOptions, Effect, Exit, LinkId, McpCommand, ServerId, ServerState, Signal, Timer,
+    config::{FleetConfig, Kind, Restart, ServerConfig, Stdio},
 };
 use serde_json::{Value, json};
 
@@ -17,7 +17,7 @@ use crate::world::{World, answer, discovered, error, server};
 /// A world whose one server is where the name says.
 type Situation = (&'static str, fn() -> (World, LinkId));
 
-const SITUATIONS: [Situation; 18] = [
+const SITUATIONS: [Situation; 21] = [
     ("stopped", stopped),
     ("starting", starting),
     ("probing", probing),
@@ -35,16 +35,21 @@ const SITUATIONS: [Situation; 18] = [
     ("closing to respawn", || ended(probing())),
     ("closing to fail", || ended(ready())),
     ("closing after the exit", exited),
+    ("waiting for its turn", waiting),
+    ("backoff", backing_off),
     ("failed", failed),
+    ("failed for a while", spent),
 ];
 
-const TIMERS: [Timer; 11] = [
+const TIMERS: [Timer; 13] = [
     Timer::Start,
     Timer::Probe,
     Timer::Drain,
     Timer::CloseInput,
     Timer::Terminate,
     Timer::ExitWait,
+    Timer::Backoff,
+    Timer::Revive,
     Timer::Listen,
     Timer::Refresh,
     Timer::Call,
@@ -237,6 +242,41 @@ fn failed() -> (World, LinkId) {
     (world, link)
 }
 
+fn waiting() -> (World, LinkId) {
+    let mut config = FleetConfig::default();
+    config.limits.starting = 1;
+    let mut world = World::with(config);
+    world.deploy("other");
+    let config = Box::new(server("a"));
+    world.command(|id| McpCommand::Deploy { id, config });
+    let (server, incarnation) = (ServerId(1), 1);
+    (
+        world,
+        LinkId {
+            server,
+            incarnation,
+        },
+    )
+}
+
+fn lasting(restarts: usize) -> (World, LinkId) {
+    let mut world = World::new();
+    let mut config = server("a");
+    config.restart = Restart::Always;
+    config.limits.restarts = restarts;
+    let link = world.modern(config);
+    world.exit(link, Exit::Code(1));
+    (world, link)
+}
+
+fn backing_off() -> (World, LinkId) {
+    lasting(1)
+}
+
+fn spent() -> (World, LinkId) {
+    lasting(0)
+}
+
 /// The states a server entered, and what the world was asked to do.
 fn come_of(world: &mut World) -> (Vec<&'static str>, Vec<String>) {
     let mut states: Vec<_> = world
@@ -340,7 +380,7 @@ fn chart() -> Chart {
             }
         }
     }
-    assert_eq!(seen.len(), 8, "a state is missing: {seen:?}");
+    assert_eq!(seen.len(), 10, "a state is missing: {seen:?}");
     chart
 }
 

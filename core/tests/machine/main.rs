@@ -17,5 +17,6 @@ mod eras;
 mod lifecycle;
 mod questions;
 mod replay;
+mod restarts;
 mod swarm;
 mod world;

@@ -17,7 +17,7 @@ use mcp_fleet_core::{
     CallId, CallOptions, CatalogKind, CommandId, Effect, Fleet, Input, LinkId, McpCommand, RawJson,
     Request, RpcError, Signal, Time,
     config::{
-        ClientCapabilities, ElicitationCapability, FleetConfig, FleetLimits, Kind, Root,
+        ClientCapabilities, ElicitationCapability, FleetConfig, FleetLimits, Kind, Restart, Root,
         SamplingCapability, ServerConfig, ServerLimits, Stdio,
     },
     journal::{Entry, replay},
@@ -202,6 +202,9 @@ impl Life {
         let mut config = server(name);
         config.limits = self.limits();
         config.enabled = !self.dice.one_in(8);
+        config.restart = self
+            .dice
+            .pick(&[Restart::Always, Restart::OnFailure, Restart::Never]);
         config.kind = match self.dice.below(3) {
             0 => Kind::InProcess,
             _ => Kind::Stdio(Stdio::default()),
@@ -227,8 +230,14 @@ impl Life {
             close_input_wait: span(0),
             terminate_wait: span(0),
             exit_wait: span(0),
+            backoff: span(1),
+            backoff_max: span(1),
+            restart_window: span(1),
+            stable: span(0),
+            revive: span(100),
             refresh_interval: span(0),
             round_pause: span(0),
+            restarts: dice.pick(&[0, 1, 2, 5]),
             in_flight: dice.pick(&[1, 2, 5]),
             queue: dice.pick(&[0, 1, 4]),
             waiting: dice.pick(&[0, 1, 3]),
@@ -399,6 +408,7 @@ fn fleet_config(dice: &mut Dice) -> FleetConfig {
         limits: FleetLimits {
             servers: dice.pick(&[1, 2, 3, 3, 3]),
             calls: dice.pick(&[1, 5, 100, 100]),
+            starting: dice.pick(&[1, 2, 100]),
         },
         ..FleetConfig::default()
     };

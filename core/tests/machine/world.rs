@@ -7,7 +7,7 @@ use bytes::Bytes;
 use mcp_fleet_core::{
     CallError, CallId, CallOptions, CommandError, CommandId, Effect, Event, Exit, Fleet, Input,
     LinkId, McpCommand, RawJson, Reply, Request, ServerName, ServerState, Signal, Time,
-    config::{FleetConfig, Kind, ServerConfig, Stdio},
+    config::{FleetConfig, Kind, Restart, ServerConfig, Stdio},
 };
 use serde_json::{Value, json};
 
@@ -242,12 +242,15 @@ impl World {
     }
 }
 
+/// A server that is not started again by itself: what a test does to it stays done.
 pub fn server(name: &str) -> ServerConfig {
     let kind = Kind::Stdio(Stdio {
         command: "server".to_owned(),
         ..Stdio::default()
     });
-    ServerConfig::new(ServerName::new(name).unwrap(), kind)
+    let mut config = ServerConfig::new(ServerName::new(name).unwrap(), kind);
+    config.restart = Restart::Never;
+    config
 }
 
 pub fn answer(request: &Value, result: Value) -> Value {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use mcp_fleet_core::{
     ServerName,
     config::{
-        ClientCapabilities, ElicitationCapability, FleetConfig, FleetLimits, Kind, Root,
+        ClientCapabilities, ElicitationCapability, FleetConfig, FleetLimits, Kind, Restart, Root,
         SamplingCapability, ServerConfig, ServerLimits, Stdio,
     },
 };
@@ -59,6 +59,7 @@ impl Setting {
         let name = ServerName::new(name).expect("names are plain");
         let mut config = ServerConfig::new(name, Kind::Stdio(stdio));
         config.enabled = !dice.one_in(10);
+        config.restart = dice.pick(&[Restart::Always, Restart::OnFailure, Restart::Never]);
         config.limits = self.limits(dice);
         config
     }
@@ -72,7 +73,8 @@ impl Setting {
         ServerLimits {
             timeout: span(1),
             timeout_max: span(20),
-            start_timeout: span(50),
+            // A server in good health must be able to start within it.
+            start_timeout: span(50) + Duration::from_micros(self.latency * 40 + self.late * 20),
             probe_timeout: span(0),
             request_timeout: span(0),
             drain_timeout: span(0),
@@ -81,6 +83,12 @@ impl Setting {
             exit_wait: span(0),
             refresh_interval: span(0),
             round_pause: span(0),
+            backoff: span(0),
+            backoff_max: span(1),
+            restart_window: span(1),
+            stable: span(0),
+            revive: span(1),
+            restarts: dice.pick(&[0, 1, 2, 5]),
             in_flight: dice.pick(&[1, 2, 5]),
             queue: dice.pick(&[0, 1, 4, 20]),
             waiting: dice.pick(&[0, 1, 3, 10]),
@@ -101,6 +109,7 @@ fn fleet_config(dice: &mut Dice) -> FleetConfig {
         limits: FleetLimits {
             servers: dice.pick(&[1, 2, 64, 64, 64]),
             calls: dice.pick(&[1, 5, 100, 1000]),
+            starting: dice.pick(&[1, 2, 100]),
         },
         ..FleetConfig::default()
     };

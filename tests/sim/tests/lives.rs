@@ -40,7 +40,12 @@ fn every_fault_strikes_in_some_life() {
     let summary = lives();
     for fault in Fault::ALL {
         let strikes = summary.strikes[fault as usize];
-        assert!(strikes > 0, "{} {} never struck", fault.number(), fault.name());
+        assert!(
+            strikes > 0,
+            "{} {} never struck",
+            fault.number(),
+            fault.name()
+        );
     }
 }
 
@@ -48,7 +53,10 @@ fn every_fault_strikes_in_some_life() {
 fn lives_that_went_wrong_stay_right() {
     let text = include_str!("../regressions.txt");
     let mut count = 0;
-    for line in text.lines().filter(|line| !line.starts_with('#') && !line.is_empty()) {
+    for line in text
+        .lines()
+        .filter(|line| !line.starts_with('#') && !line.is_empty())
+    {
         let mut words = line.split_whitespace();
         let mut number = || words.next().unwrap().parse().unwrap();
         let plan = Plan::new(number(), number());

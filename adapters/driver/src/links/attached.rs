@@ -8,7 +8,7 @@ use futures::{
 };
 use mcp_fleet_core::Signal;
 
-use super::{LinkEnds, pump, tell};
+use super::{LinkEnds, pump};
 use crate::{registry::Streams, runtime::AsyncRuntime};
 
 /// Serves the link until both streams have ended, or a rung of the ladder cuts them.
@@ -20,7 +20,7 @@ pub(super) async fn run<R: AsyncRuntime>(ends: LinkEnds<R>, streams: Streams) {
         rungs,
         signals,
     } = ends;
-    tell(&signals, Signal::Opened { link, pid: None }).await;
+    signals.tell(Signal::Opened { link, pid: None }).await;
     let (last_words, no_stderr) = pump::LastWords::new(runtime);
     drop(no_stderr);
     let (stop, stopped) = oneshot::channel::<()>();
@@ -36,6 +36,6 @@ pub(super) async fn run<R: AsyncRuntime>(ends: LinkEnds<R>, streams: Streams) {
             let (Ok(()) | Err(Aborted), ()) = pumps.await;
         }
     }
-    tell(&signals, Signal::Closed { link }).await;
+    signals.tell(Signal::Closed { link }).await;
     drop(rungs);
 }

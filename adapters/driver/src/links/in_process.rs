@@ -1,13 +1,13 @@
 //! The task of a link to a server of the application's own process.
 
-use std::{any::Any, panic::AssertUnwindSafe, pin::pin, sync::Arc};
+use std::{pin::pin, sync::Arc};
 
 use async_channel::{Receiver, Sender};
 use bytes::Bytes;
 use futures::future::{FutureExt, join, pending, select};
-use mcp_fleet_core::{Exit, LinkId, Signal};
+use mcp_fleet_core::{LinkId, Signal};
 
-use super::{LinkEnds, tell};
+use super::{LinkEnds, Teller};
 use crate::{
     in_process::{InProcessServer, serve},
     runtime::AsyncRuntime,
@@ -26,73 +26,39 @@ pub(super) async fn run<R: AsyncRuntime>(ends: LinkEnds<R>, server: Arc<dyn InPr
         rungs,
         signals,
     } = ends;
-    tell(&signals, Signal::Opened { link, pid: None }).await;
+    signals.tell(Signal::Opened { link, pid: None }).await;
     let (frames_in, frames_taken) = async_channel::bounded(1);
     let (out, answers) = async_channel::bounded(FRAMES_MAX);
-    let serving = async {
-        if let Err(panic) = AssertUnwindSafe(serve(server, frames_taken, out))
-            .catch_unwind()
-            .await
-        {
-            let message = format!("panicked: {}\n", words(panic.as_ref()));
-            tracing::error!(%link, message, "an in-process server panicked");
-            tell(
-                &signals,
-                Signal::Stderr {
-                    link,
-                    bytes: message.into(),
-                    dropped: 0,
-                },
-            )
-            .await;
-            tell(
-                &signals,
-                Signal::Exited {
-                    link,
-                    exit: Exit::Unknown,
-                },
-            )
-            .await;
-        }
-    };
     {
-        let served = pin!(join(serving, forward(link, answers, &signals)));
+        let served = pin!(join(
+            serve(server, frames_taken, out),
+            forward(link, answers, &signals)
+        ));
         // The end of its input lets the server finish what it has.
         let handing = pin!(hand_over(link, frames, frames_in, &signals).then(|()| pending::<()>()));
         select(pin!(rungs.recv()), select(served, handing)).await;
     }
-    tell(&signals, Signal::Closed { link }).await;
+    signals.tell(Signal::Closed { link }).await;
     drop(rungs);
 }
 
 /// Gives the server its frames, and counts each as written when there was room for it.
-async fn hand_over(
-    link: LinkId,
-    frames: Receiver<Bytes>,
-    server: Sender<Bytes>,
-    signals: &Sender<Signal>,
-) {
+async fn hand_over(link: LinkId, frames: Receiver<Bytes>, server: Sender<Bytes>, signals: &Teller) {
     while let Ok(frame) = frames.recv().await {
         let bytes = frame.len() as u64;
         if server.send(frame).await.is_err() {
             frames.close();
             let message = "the in-process server takes no more frames".to_owned();
-            tell(signals, Signal::WriteFailed { link, message }).await;
+            signals.tell(Signal::WriteFailed { link, message }).await;
             return;
         }
-        tell(signals, Signal::Wrote { link, bytes }).await;
+        signals.tell(Signal::Wrote { link, bytes }).await;
     }
 }
 
-async fn forward(link: LinkId, answers: Receiver<Bytes>, signals: &Sender<Signal>) {
+async fn forward(link: LinkId, answers: Receiver<Bytes>, signals: &Teller) {
     while let Ok(bytes) = answers.recv().await {
-        tell(signals, Signal::Bytes { link, bytes }).await;
+        signals.tell(Signal::Bytes { link, bytes }).await;
     }
-    tell(signals, Signal::Eof { link }).await;
-}
-
-fn words(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("no message")
+    signals.tell(Signal::Eof { link }).await;
 }

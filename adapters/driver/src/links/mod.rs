@@ -4,23 +4,23 @@ mod attached;
 mod in_process;
 mod process;
 mod pump;
+mod signals;
 
-use std::collections::BTreeMap;
+use std::{any::Any, collections::BTreeMap, panic::AssertUnwindSafe};
 
 use async_channel::{Receiver, Sender};
 use bytes::Bytes;
-use mcp_fleet_core::{Effect, LinkId, ServerName, Signal, config::Kind};
+use futures::FutureExt;
+use mcp_fleet_core::{Effect, Exit, LinkId, ServerName, Signal, config::Kind};
 
 pub(crate) use self::pump::give_way;
+pub use self::signals::{LINK_CHUNKS_MAX, SIGNALS_MAX, Signals};
+use self::signals::{Queue, Teller};
 use crate::{
     process::{Launch, Spawner},
     registry::Registry,
     runtime::AsyncRuntime,
 };
-
-/// Signals on their way to the machine, over all links. A full channel stops the links from
-/// reading, and so the servers from writing.
-pub const SIGNALS_MAX: usize = 256;
 
 /// All links of a fleet.
 ///
@@ -28,7 +28,7 @@ pub const SIGNALS_MAX: usize = 256;
 pub struct Links<R: AsyncRuntime> {
     runtime: R,
     registry: Registry,
-    signals: Sender<Signal>,
+    signals: Queue,
     spawner: Option<Spawner<R>>,
     open: BTreeMap<LinkId, Link>,
 }
@@ -48,7 +48,7 @@ struct LinkEnds<R: AsyncRuntime> {
     link: LinkId,
     frames: Receiver<Bytes>,
     rungs: Receiver<Rung>,
-    signals: Sender<Signal>,
+    signals: Teller,
 }
 
 /// A rung of the close ladder.
@@ -59,9 +59,9 @@ enum Rung {
 }
 
 impl<R: AsyncRuntime> Links<R> {
-    /// No links yet. Signals arrive at the returned receiver, which holds [`SIGNALS_MAX`] of them.
-    pub fn new(runtime: R) -> (Self, Receiver<Signal>) {
-        let (signals, inbox) = async_channel::bounded(SIGNALS_MAX);
+    /// No links yet. Their signals arrive at the returned stream, which holds [`SIGNALS_MAX`].
+    pub fn new(runtime: R) -> (Self, Signals) {
+        let (signals, inbox) = Queue::new();
         let registry = Registry::default();
         (
             Self {
@@ -119,14 +119,18 @@ impl<R: AsyncRuntime> Links<R> {
             link,
             frames: frames_out,
             rungs: rungs_out,
-            signals: self.signals.clone(),
+            signals: self.signals.teller(),
         };
         self.open.insert(link, Link { frames, rungs });
         match kind {
             Kind::Stdio(stdio) => match self.spawner() {
                 Ok(spawner) => {
                     let launch = Box::new(Launch::new(server, stdio.clone()));
-                    self.runtime.spawn(process::run(ends, spawner, launch));
+                    self.run(
+                        link,
+                        &ends.signals.clone(),
+                        process::run(ends, spawner, launch),
+                    );
                 }
                 Err(error) => {
                     let message = format!("cannot start the spawner thread: {error}");
@@ -134,14 +138,18 @@ impl<R: AsyncRuntime> Links<R> {
                 }
             },
             Kind::InProcess => match self.registry.server(&server) {
-                Some(server) => self.runtime.spawn(in_process::run(ends, server)),
+                Some(server) => {
+                    self.run(link, &ends.signals.clone(), in_process::run(ends, server))
+                }
                 None => {
                     let message = format!("no in-process server is registered as {server:?}");
                     self.refuse(ends, message, false);
                 }
             },
             Kind::Attached => match self.registry.take_streams(&server) {
-                Some(streams) => self.runtime.spawn(attached::run(ends, streams)),
+                Some(streams) => {
+                    self.run(link, &ends.signals.clone(), attached::run(ends, streams))
+                }
                 None => {
                     let message = format!(
                         "no streams are attached as {server:?}, or they were used up; attach new \
@@ -162,6 +170,31 @@ impl<R: AsyncRuntime> Links<R> {
         }
     }
 
+    /// Runs the task of a link. One that panics fails its server, and nothing else.
+    fn run(&self, link: LinkId, signals: &Teller, task: impl Future<Output = ()> + Send + 'static) {
+        let signals = signals.clone();
+        self.runtime.spawn(async move {
+            let Err(panic) = AssertUnwindSafe(task).catch_unwind().await else {
+                return;
+            };
+            let message = format!("panicked: {}\n", words_of(panic.as_ref()));
+            tracing::error!(%link, message, "the task of a link panicked");
+            let (bytes, dropped) = (message.into(), 0);
+            let exit = Exit::Unknown;
+            for signal in [
+                Signal::Stderr {
+                    link,
+                    bytes,
+                    dropped,
+                },
+                Signal::Exited { link, exit },
+                Signal::Closed { link },
+            ] {
+                signals.tell(signal).await;
+            }
+        });
+    }
+
     fn spawner(&mut self) -> std::io::Result<Spawner<R>> {
         if let Some(spawner) = &self.spawner {
             return Ok(spawner.clone());
@@ -178,15 +211,13 @@ impl<R: AsyncRuntime> Links<R> {
                 rungs,
                 ..
             } = ends;
-            tell(
-                &signals,
-                Signal::OpenFailed {
+            signals
+                .tell(Signal::OpenFailed {
                     link,
                     message,
                     transient,
-                },
-            )
-            .await;
+                })
+                .await;
             drop(rungs);
         });
     }
@@ -201,7 +232,9 @@ impl<R: AsyncRuntime> std::fmt::Debug for Links<R> {
     }
 }
 
-/// Delivers `signal`, waiting for room. Where the machine is gone, nobody needs to know.
-async fn tell(signals: &Sender<Signal>, signal: Signal) {
-    signals.send(signal).await.ok();
+/// What a panic said.
+pub(crate) fn words_of(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no message")
 }

@@ -10,7 +10,7 @@ use futures::{
 };
 use mcp_fleet_core::{Exit, LinkId, Signal};
 
-use super::{LinkEnds, Rung, pump, tell};
+use super::{LinkEnds, Rung, pump};
 use crate::{
     process::{Group, Launch, Launched, Spawner},
     runtime::{AsyncRuntime, Child, Process},
@@ -27,17 +27,19 @@ pub(super) async fn run<R: AsyncRuntime>(
         Ok(Launched { process, group }) => {
             let signals = ends.signals.clone();
             let id = group.id();
-            tell(
-                &signals,
-                Signal::Opened {
+            let guarded = Guarded {
+                spawner: &spawner,
+                group: id,
+            };
+            signals
+                .tell(Signal::Opened {
                     link,
                     pid: Some(id),
-                },
-            )
-            .await;
+                })
+                .await;
             let rungs = serve(ends, process, group).await;
-            spawner.forget(id);
-            tell(&signals, Signal::Closed { link }).await;
+            drop(guarded);
+            signals.tell(Signal::Closed { link }).await;
             drop(rungs);
         }
         Err(error) => {
@@ -46,8 +48,20 @@ pub(super) async fn run<R: AsyncRuntime>(
                 message: error.message,
                 transient: error.transient,
             };
-            tell(&ends.signals, failed).await;
+            ends.signals.tell(failed).await;
         }
+    }
+}
+
+/// A group in the guard's hands, until this is dropped: also by a panic.
+struct Guarded<'a, R: AsyncRuntime> {
+    spawner: &'a Spawner<R>,
+    group: u32,
+}
+
+impl<R: AsyncRuntime> Drop for Guarded<'_, R> {
+    fn drop(&mut self) {
+        self.spawner.forget(self.group);
     }
 }
 
@@ -149,7 +163,7 @@ async fn serve<R: AsyncRuntime>(
                 let (signals, last_words) = (signals.clone(), last_words.clone());
                 let telling = async move {
                     last_words.heard().await;
-                    tell(&signals, Signal::Exited { link, exit }).await;
+                    signals.tell(Signal::Exited { link, exit }).await;
                     Ended::ExitTold
                 };
                 parts.push(telling.boxed());

@@ -11,7 +11,7 @@ use futures::{
 };
 use mcp_fleet_core::{LinkId, Signal};
 
-use super::tell;
+use super::Teller;
 use crate::runtime::AsyncRuntime;
 
 /// First size of a read buffer: what a pipe holds.
@@ -33,7 +33,7 @@ const LAST_WORDS: Duration = Duration::from_millis(100);
 pub(super) async fn read<R: AsyncRuntime>(
     link: LinkId,
     mut stream: impl AsyncRead + Unpin,
-    signals: Sender<Signal>,
+    signals: Teller,
     last_words: LastWords<R>,
 ) {
     let mut buffer = BytesMut::zeroed(READ_BYTES);
@@ -53,7 +53,7 @@ pub(super) async fn read<R: AsyncRuntime>(
                     };
                     buffer = BytesMut::zeroed(size);
                 }
-                tell(&signals, Signal::Bytes { link, bytes }).await;
+                signals.tell(Signal::Bytes { link, bytes }).await;
             }
             Err(error) if is_interrupted(&error) => {}
             Err(error) => {
@@ -64,7 +64,7 @@ pub(super) async fn read<R: AsyncRuntime>(
         turns.take().await;
     }
     last_words.heard().await;
-    tell(&signals, Signal::Eof { link }).await;
+    signals.tell(Signal::Eof { link }).await;
 }
 
 /// The first `count` bytes of `buffer`, which keeps the rest.
@@ -84,7 +84,7 @@ pub(super) async fn write(
     mut stream: impl AsyncWrite + Unpin,
     frames: Receiver<Bytes>,
     mut stop: oneshot::Receiver<()>,
-    signals: Sender<Signal>,
+    signals: Teller,
 ) {
     let mut held = None;
     loop {
@@ -108,18 +108,16 @@ pub(super) async fn write(
             match written {
                 Ok(count) => {
                     batch.advance(count.min(batch.len()));
-                    tell(
-                        &signals,
-                        Signal::Wrote {
+                    signals
+                        .tell(Signal::Wrote {
                             link,
                             bytes: count as u64,
-                        },
-                    )
-                    .await;
+                        })
+                        .await;
                 }
                 Err(message) => {
                     frames.close();
-                    tell(&signals, Signal::WriteFailed { link, message }).await;
+                    signals.tell(Signal::WriteFailed { link, message }).await;
                     return;
                 }
             }
@@ -160,7 +158,7 @@ fn gather(first: Bytes, frames: &Receiver<Bytes>, held: &mut Option<Bytes>) -> B
 pub(super) async fn drain_stderr(
     link: LinkId,
     mut stream: impl AsyncRead + Unpin,
-    signals: Sender<Signal>,
+    signals: Teller,
     ended: Sender<std::convert::Infallible>,
 ) {
     let mut buffer = vec![0; READ_BYTES];
@@ -170,7 +168,7 @@ pub(super) async fn drain_stderr(
         let count = if tail.bytes.is_empty() {
             stream.read(&mut buffer).await
         } else {
-            let sending = pin!(tell(&signals, tail.signal(link)));
+            let sending = pin!(signals.tell(tail.signal(link)));
             match select(sending, stream.read(&mut buffer)).await {
                 Either::Left(((), _)) => {
                     tail = Tail::default();
@@ -191,7 +189,7 @@ pub(super) async fn drain_stderr(
         turns.take().await;
     }
     if !tail.bytes.is_empty() {
-        tell(&signals, tail.signal(link)).await;
+        signals.tell(tail.signal(link)).await;
     }
     drop(ended);
 }

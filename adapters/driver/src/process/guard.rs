@@ -40,7 +40,7 @@ enum Shell {
     #[default]
     NotStarted,
     Running(Child, ChildStdin),
-    /// It could not be started; said once.
+    /// It could not be started the last time; said once.
     Absent,
 }
 
@@ -49,18 +49,17 @@ impl Guard {
     pub(crate) fn add(&mut self, group: u32) {
         self.groups.insert(group);
         match &mut self.shell {
-            Shell::NotStarted => self.start(),
+            Shell::NotStarted | Shell::Absent => self.start(),
             Shell::Running(child, input) => {
                 // The write alone does not tell: a child that is just being started may hold the
                 // other end until its exec.
                 let ended = !matches!(child.try_wait(), Ok(None));
                 if ended || tell(input, "add", group).is_err() {
                     tracing::warn!("the orphan guard is gone; starting another");
-                    self.end();
+                    self.discard();
                     self.start();
                 }
             }
-            Shell::Absent => {}
         }
     }
 
@@ -72,8 +71,9 @@ impl Guard {
         if let Shell::Running(_, input) = &mut self.shell
             && let Err(error) = tell(input, "del", group)
         {
-            tracing::warn!(%error, "the orphan guard is gone");
-            self.end();
+            tracing::warn!(%error, "the orphan guard is gone; starting another");
+            self.discard();
+            self.start();
         }
     }
 
@@ -87,9 +87,25 @@ impl Guard {
         }
     }
 
+    /// Ends the guard before it kills anything: one that was stopped, or is too slow to read, may
+    /// have all groups on its list.
+    fn discard(&mut self) {
+        if let Shell::Running(child, _) = &mut self.shell
+            && let Err(error) = child.kill()
+        {
+            tracing::warn!(%error, "cannot kill the orphan guard");
+        }
+        self.end();
+    }
+
     fn start(&mut self) {
+        let said = matches!(self.shell, Shell::Absent);
         self.shell = match self.try_start() {
             Ok((child, input)) => Shell::Running(child, input),
+            Err(error) if said => {
+                tracing::debug!(%error, "still no orphan guard");
+                Shell::Absent
+            }
             Err(error) => {
                 tracing::warn!(
                     %error,
@@ -172,6 +188,44 @@ mod tests {
         assert!(spared.try_wait().unwrap().is_none());
         spared.kill().unwrap();
         spared.wait().unwrap();
+    }
+
+    #[test]
+    fn a_guard_that_was_stopped_neither_blocks_nor_kills() {
+        let mut ours = sleeper();
+        let mut guard = Guard::default();
+        guard.add(ours.id());
+        let Shell::Running(shell, _) = &guard.shell else {
+            panic!("no guard")
+        };
+        let stopped = shell.id();
+        let pid = rustix::process::Pid::from_child(shell);
+        rustix::process::kill_process(pid, rustix::process::Signal::STOP).unwrap();
+        // No process has such a number, so nobody is hurt.
+        let absent = i32::MAX.unsigned_abs();
+        // More than its pipe holds.
+        for _ in 0..20_000 {
+            guard.add(absent);
+            guard.forget(absent);
+        }
+        let Shell::Running(shell, _) = &guard.shell else {
+            panic!("no second guard")
+        };
+        assert_ne!(shell.id(), stopped);
+        assert!(ours.try_wait().unwrap().is_none());
+        drop(guard);
+        ours.wait().unwrap();
+    }
+
+    #[test]
+    fn a_guard_that_could_not_be_started_is_tried_again() {
+        let mut ours = sleeper();
+        let mut guard = Guard::default();
+        guard.shell = Shell::Absent;
+        guard.add(ours.id());
+        assert!(matches!(guard.shell, Shell::Running(..)));
+        drop(guard);
+        ours.wait().unwrap();
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 use std::{
     io,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::mpsc::{Receiver, Sender, channel},
     thread,
 };
@@ -12,7 +13,10 @@ use std::{
 use futures::channel::oneshot;
 
 use super::{Group, Launch, LaunchError, guard::Guard};
-use crate::runtime::{AsyncRuntime, Process};
+use crate::{
+    links::words_of,
+    runtime::{AsyncRuntime, Process},
+};
 
 /// A handle on the thread, which ends with the last handle.
 pub(crate) struct Spawner<R: AsyncRuntime> {
@@ -96,9 +100,19 @@ fn start_child<R: AsyncRuntime>(
     launch: &Launch,
     guard: &mut Guard,
 ) -> Result<Launched<R>, LaunchError> {
-    let process = runtime
-        .launch(launch.command())
-        .map_err(|error| launch.explain(&error))?;
+    // A runtime that cannot launch, such as one without I/O, may panic. The end of this thread would
+    // be the end of all children.
+    let launching = AssertUnwindSafe(|| runtime.launch(launch.command()));
+    let process = match catch_unwind(launching) {
+        Ok(launched) => launched.map_err(|error| launch.explain(&error))?,
+        Err(panic) => {
+            let message = format!("the async runtime panicked: {}", words_of(panic.as_ref()));
+            return Err(LaunchError {
+                message,
+                transient: false,
+            });
+        }
+    };
     let Some(group) = Group::led_by(process.pid) else {
         let message = format!("the system gave the impossible process id {}", process.pid);
         return Err(LaunchError {

@@ -2,7 +2,7 @@
 
 use async_channel::{Receiver, Sender};
 use bytes::Bytes;
-use futures::TryStreamExt;
+use futures::{AsyncWrite, TryStreamExt};
 use mcp_fleet_core::{
     ServerName,
     config::{Kind, ServerConfig},
@@ -49,13 +49,23 @@ impl Attached {
     /// Attaches a server whose `echo` answers its arguments, whose `report` tells progress first,
     /// and whose `hang` is never answered.
     pub async fn deploy<R: AsyncRuntime>(runtime: &R, fleet: &McpRuntime, name: &str) -> Self {
+        Self::deploy_behind(runtime, fleet, name, |sink| sink).await
+    }
+
+    /// The same, with what `wrap` makes of the write side.
+    pub async fn deploy_behind<R: AsyncRuntime, W: AsyncWrite + Send + Unpin + 'static>(
+        runtime: &R,
+        fleet: &McpRuntime,
+        name: &str,
+        wrap: impl FnOnce(Sink) -> W,
+    ) -> Self {
         let (to_fleet, chunks) = async_channel::unbounded();
         let (sink, written) = async_channel::unbounded();
         let (see, seen) = async_channel::unbounded();
         runtime.spawn(serve(written, to_fleet, see));
         let chunks = futures::StreamExt::map(chunks, std::io::Result::Ok);
         let reader = Box::pin(chunks).into_async_read();
-        fleet.attach(name, reader, Sink(sink)).await.unwrap();
+        fleet.attach(name, reader, wrap(Sink(sink))).await.unwrap();
         Self { seen }
     }
 

@@ -1,4 +1,4 @@
-use std::fs;
+use std::{fs, os::unix::fs::PermissionsExt as _};
 
 use serde_json::{Value, json};
 
@@ -122,6 +122,16 @@ fn a_server_that_ends_early_exits_with_3_and_its_last_words() {
 }
 
 #[test]
+fn an_answer_beyond_the_limit_exits_with_3_and_says_so() {
+    let server = words("w", 0).replace(" }", ", \"maxLineBytes\": 1024 }");
+    let place = Place::with_servers(&server);
+    // The answer says that there is no tool of that name.
+    let said = place.run(&["call", "fleet.json", "w", &"x".repeat(2000)]);
+    said.ended(3)
+        .complains("it broke the protocol: a line is longer than 1024 bytes");
+}
+
+#[test]
 fn a_program_that_does_not_exist_exits_with_3() {
     let place = Place::with_servers(r#""ghost": { "command": "no-such-program-of-mine" }"#);
     let said = place.run(&["call", "fleet.json", "ghost", "t"]);
@@ -149,10 +159,10 @@ fn a_slow_tool_exits_with_4() {
 #[test]
 fn a_server_that_never_gets_ready_exits_with_4() {
     let place = Place::with_servers(&script("mute", "exec sleep 3600"));
-    let said = place.run(&["call", "fleet.json", "mute", "t", "--timeout", "0.3"]);
+    let said = place.run(&["call", "fleet.json", "mute", "t", "--timeout", "300ms"]);
     said.ended(4)
         .complains("mute was not ready within 300 ms")
-        .complains("--timeout SECONDS");
+        .complains("--timeout DURATION");
 }
 
 #[test]
@@ -181,7 +191,10 @@ fn the_journal_holds_every_input() {
         THREE,
     ];
     place.run(&args).ended(0);
-    let journal = fs::read_to_string(place.path().join("journal")).unwrap();
+    let path = place.path().join("journal");
+    let mode = fs::metadata(&path).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let journal = fs::read_to_string(path).unwrap();
     let lines: Vec<Value> = journal
         .lines()
         .map(|line| serde_json::from_str(line).unwrap())

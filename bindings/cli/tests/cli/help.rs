@@ -44,6 +44,7 @@ fn completions_name_every_command() {
                 "{shell} lacks {command}"
             );
         }
+        assert!(!said.out.contains("demo-server"), "{shell} offers it");
     }
     Place::new()
         .run(&["completions", "tcl"])

@@ -87,7 +87,7 @@ impl InFlight {
 
 #[test]
 fn the_first_signal_cancels_the_call_and_stops_the_server_in_order() {
-    for (name, code) in [("INT", 130), ("TERM", 143)] {
+    for (name, code) in [("INT", 130), ("TERM", 143), ("HUP", 129)] {
         let run = InFlight::begin("true");
         run.signal(name);
         let (ended, rest) = run.end();

@@ -34,6 +34,7 @@ fn every_seed_keeps_its_outcome() {
                         name,
                         kind,
                         enabled,
+                        restart: _,
                         limits,
                     } = server;
                     let (timeout, in_flight) = (limits.timeout, limits.in_flight);

@@ -5,7 +5,7 @@ use super::*;
 #[test]
 fn the_fleet_object_is_read() {
     let fleet = fleet(
-        r#"{ "$schema": "x", "mcpServers": {}, "fleet": { "maxServers": 3, "maxCalls": 9,
+        r#"{ "$schema": "x", "mcpServers": {}, "fleet": { "maxServers": 3, "maxCalls": 9, "maxStarting": 2,
              "client": { "name": "agent", "version": "2.0", "title": "Agent" },
              "roots": [{ "uri": "file://${HOME}/a", "name": "A" }, { "uri": "file:///b" }] } }"#,
     );
@@ -13,7 +13,8 @@ fn the_fleet_object_is_read() {
         fleet.limits,
         FleetLimits {
             servers: 3,
-            calls: 9
+            calls: 9,
+            starting: 2
         }
     );
     let client = &fleet.client.implementation;

@@ -45,10 +45,14 @@ impl ReferenceState {
                 };
                 book.enter(*state)?;
                 promise!(
-                    failure.is_none() || *state == ServerState::Failed,
+                    failure.is_none()
+                        || matches!(state, ServerState::Failed | ServerState::Backoff),
                     "a server fails for a reason that was seen",
                     "{state} with {failure:?}"
                 );
+                if let (Some(failure), ServerState::Backoff) = (failure, state) {
+                    book.grant_restart(failure, self.now)?;
+                }
                 if let (Some(failure), Some((_, link))) = (failure, newest) {
                     book.judge_failure(failure, self.now, link)?;
                 }

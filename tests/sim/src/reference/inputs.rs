@@ -43,8 +43,13 @@ impl ReferenceState {
                 self.begin(*id, Command::Answer { known });
                 self.on_answer(*input, answer.is_ok());
             }
-            McpCommand::Restart { id, .. }
-            | McpCommand::HealthCheck { id, .. }
+            McpCommand::Restart { id, server } => {
+                self.begin(*id, Command::Other);
+                if let Some(server) = self.servers.get_mut(server) {
+                    server.forgive();
+                }
+            }
+            McpCommand::HealthCheck { id, .. }
             | McpCommand::ListServers { id }
             | McpCommand::ListCatalog { id, .. }
             | McpCommand::GetMetrics { id, .. } => self.begin(*id, Command::Other),
@@ -89,7 +94,9 @@ impl ReferenceState {
 
     fn reconfigure(&mut self, config: &ServerConfig) {
         if let Some(server) = self.servers.get_mut(config.name.as_str()) {
-            server.retune(&config.limits);
+            server.retune(config.restart, &config.limits);
+            // Another kind is a fresh start; to forgive too much is to ask too little.
+            server.forgive();
         }
     }
 

@@ -267,6 +267,14 @@ impl ReferenceState {
             );
             self.compare_server(name, parked, in_flight)?;
         }
+        let starting = self.servers.iter();
+        let starting = starting.filter(|(_, server)| aftermath::is_starting(server.state));
+        let (starting, bound) = (starting.count(), self.limits.starting.max(1));
+        promise!(
+            starting <= bound,
+            "starts are bounded",
+            "{starting} of {bound}"
+        );
         let lost = |asked: &&Asked| {
             asked
                 .call

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use mcp_fleet_core::{
     Failure, ServerState, Time,
-    config::{ServerConfig, ServerLimits},
+    config::{Restart, ServerConfig, ServerLimits},
 };
 
 use super::{aftermath, links::LinkBook};
@@ -20,6 +20,9 @@ pub(super) struct ServerBook {
     /// Least of each, over all its configurations: an interval may have begun under another.
     pub(super) interval_min: Duration,
     start_timeout_min: Duration,
+    restart: Restart,
+    /// When restarts were granted since the operator last wanted a fresh start.
+    restarts: Vec<Time>,
 }
 
 impl ServerBook {
@@ -29,10 +32,13 @@ impl ServerBook {
             state: ServerState::Stopped,
             interval_min: config.limits.refresh_interval,
             start_timeout_min: config.limits.start_timeout,
+            restart: config.restart,
+            restarts: Vec::new(),
         }
     }
 
-    pub(super) fn retune(&mut self, limits: &ServerLimits) {
+    pub(super) fn retune(&mut self, restart: Restart, limits: &ServerLimits) {
+        self.restart = restart;
         self.interval_min = self.interval_min.min(limits.refresh_interval);
         self.start_timeout_min = self.start_timeout_min.min(limits.start_timeout);
         self.limits = limits.clone();
@@ -47,6 +53,28 @@ impl ServerBook {
             self.state
         );
         self.state = state;
+        Ok(())
+    }
+
+    /// The operator wants a fresh start.
+    pub(super) fn forgive(&mut self) {
+        self.restarts.clear();
+    }
+
+    /// It is to start again by itself, within its budget.
+    pub(super) fn grant_restart(&mut self, failure: &Failure, now: Time) -> Result<(), Violation> {
+        const BUDGET: &str = "restarts are wanted, could help, and are within the budget";
+        let wanted = aftermath::may_restart(failure, self.restart);
+        promise!(wanted, BUDGET, "{failure:?} with {:?}", self.restart);
+        let window = self.limits.restart_window;
+        self.restarts.retain(|at| now.since(*at) < window);
+        let (count, bound) = (self.restarts.len(), self.limits.restarts);
+        promise!(
+            count < bound,
+            BUDGET,
+            "{count} of {bound} within {window:?}"
+        );
+        self.restarts.push(now);
         Ok(())
     }
 
