@@ -28,6 +28,9 @@ use crate::{
 
 /// Inputs that one wake-up serves before other tasks get their turn.
 const INPUTS_PER_WAKE: u32 = 256;
+/// Cancellations remembered that overtook their call, or came after its end. A call that was dropped
+/// is known by its waiter beyond that, one that was cancelled by its handle runs on.
+const CANCELLED_EARLY_MAX: usize = 4096;
 /// Messages in a row before signals get their turn.
 const MESSAGES_IN_A_ROW: u32 = 32;
 /// The actor's own shutdown; handles count from 1.
@@ -179,7 +182,7 @@ impl<R: AsyncRuntime> RuntimeActor<R> {
             Wake::Control(Control::Cancel { call, reason }) => {
                 if self.waiters.has_call(call) {
                     self.turn(Some(McpCommand::Cancel { call, reason }.into()), None);
-                } else {
+                } else if self.cancelled_early.len() < CANCELLED_EARLY_MAX {
                     self.cancelled_early.insert(call);
                 }
             }

@@ -47,6 +47,10 @@ pub struct ServerLimits {
     pub close_input_wait: Duration,
     /// From SIGTERM to SIGKILL (`terminateWaitMs`).
     pub terminate_wait: Duration,
+    /// From one health check to the next (`healthIntervalMs`); none is made when it is 0.
+    pub health_interval: Duration,
+    /// Health checks in a row left unanswered (`healthFailures`) after which a server is started anew.
+    pub health_failures: u32,
     /// Longest pause before the first restart (`backoffMs`); each further one doubles it. The pause
     /// itself is drawn between nothing and this.
     pub backoff: Duration,
@@ -104,6 +108,8 @@ impl Default for ServerLimits {
             drain_timeout: Duration::from_secs(10),
             close_input_wait: Duration::from_secs(2),
             terminate_wait: Duration::from_secs(2),
+            health_interval: Duration::from_secs(30),
+            health_failures: 3,
             backoff: Duration::from_millis(500),
             backoff_max: Duration::from_secs(30),
             restarts: 5,

@@ -11,7 +11,6 @@ use super::{
 use crate::{
     config::Restart,
     error::{CallError, Exit, Sent},
-    event::ServerState,
     ids::CallId,
     input::{CallOptions, Request},
     link::Note,
@@ -261,6 +260,9 @@ impl Server {
             return;
         };
         let after = call.due.since(call.accepted);
+        if matches!(call.stage, Stage::Sent(_)) {
+            self.on_call_lost();
+        }
         if let Some(sent) = self.withdraw(cx, id, "timed out") {
             self.end_call(cx, id, Err(CallError::TimedOut { after, sent }));
         }
@@ -323,11 +325,7 @@ impl Server {
             }
             self.end_gone(cx, id, loss, Sent::Unknown);
         }
-        for (command, _) in std::mem::take(&mut self.checks).into_values() {
-            let mut health = self.health(None, Some("ended before it answered".to_owned()));
-            health.state = ServerState::Closing;
-            cx.out.note(Note::Checked(command, health));
-        }
+        self.lose_checks(cx);
         let open = std::mem::take(&mut self.questions);
         self.tell_withdrawn(cx, open.into_keys());
     }

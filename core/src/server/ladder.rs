@@ -37,6 +37,7 @@ impl Server {
                 let wait = grace.unwrap_or(self.limits.drain_timeout);
                 self.timers.arm(Timer::Drain, cx.now.after(wait));
                 self.timers.disarm(Timer::Listen);
+                self.timers.disarm(Timer::Health);
                 self.catalog.abandon();
                 self.enter(cx, State::Draining(live, after));
             }
@@ -94,7 +95,13 @@ impl Server {
                 return false;
             }
         };
-        for timer in [Timer::Start, Timer::Probe, Timer::Drain, Timer::Listen] {
+        for timer in [
+            Timer::Start,
+            Timer::Probe,
+            Timer::Drain,
+            Timer::Listen,
+            Timer::Health,
+        ] {
             self.timers.disarm(timer);
         }
         self.catalog.abandon();

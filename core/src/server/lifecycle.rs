@@ -8,7 +8,7 @@ use super::{
     timers::Timer,
 };
 use crate::{
-    effect::Effect, error::Failure, event::CatalogKind, input::Signal, link::Link,
+    config::Kind, effect::Effect, error::Failure, event::CatalogKind, input::Signal, link::Link,
     session::Session, time::Time, wire::Era,
 };
 
@@ -64,6 +64,7 @@ impl Server {
                 self.on_open_failed(cx, message, transient);
             }
             Signal::Bytes { link: _, bytes } => {
+                self.on_heard(cx.now);
                 if let Some(live) = self.state.live_mut() {
                     live.session.on_bytes(bytes, cx.out);
                 }
@@ -123,6 +124,7 @@ impl Server {
             }
             Timer::Terminate | Timer::ExitWait => self.kill(cx),
             Timer::Listen => self.listen_again(cx),
+            Timer::Health => self.on_liveness_due(cx),
             Timer::Backoff | Timer::Revive => self.start(cx),
             // Not single timers: they are dealt with where they are taken.
             Timer::Refresh | Timer::Call | Timer::Request | Timer::Round => {}
@@ -178,6 +180,7 @@ impl Server {
     fn on_ready(&mut self, now: Time) {
         self.timers.disarm(Timer::Start);
         self.budget.on_ready(now);
+        self.begin_liveness(now);
         let State::Ready(live) = &self.state else {
             return;
         };
@@ -342,7 +345,9 @@ impl Server {
     /// What follows an end that came by itself; `None` where the incarnation was being closed.
     pub(super) fn after_the_end(&mut self) -> Option<After> {
         let after = match &self.state {
-            State::Probing(live) | State::Handshaking(live) if live.opening == Opening::Probe => {
+            State::Probing(live) | State::Handshaking(live)
+                if live.opening == Opening::Probe && *self.kind != Kind::Attached =>
+            {
                 After::Respawn
             }
             State::Probing(_) | State::Handshaking(_) | State::Starting(_) | State::Ready(_) => {

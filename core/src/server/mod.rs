@@ -2,6 +2,7 @@
 
 mod calls;
 mod execute;
+mod health;
 mod ladder;
 mod lifecycle;
 mod log;
@@ -12,12 +13,13 @@ mod timers;
 mod updates;
 mod waiters;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc};
 
 pub use self::timers::{Deadline, Timer};
 pub(crate) use self::waiters::Goal;
 use self::{
     calls::Calls,
+    health::{Check, Liveness},
     log::LogRing,
     restart::Budget,
     rounds::Asked,
@@ -27,15 +29,14 @@ use self::{
 };
 use crate::{
     config::{Kind, Restart, ServerConfig, ServerLimits},
-    event::{CatalogKind, Event, Health, ServerInfo, ServerState},
+    event::{CatalogKind, Event, ServerInfo, ServerState},
     fleet::Starts,
-    ids::{CommandId, InputId, LinkId, ServerId, ServerName},
-    link::{Note, Outbox},
+    ids::{InputId, LinkId, ServerId, ServerName},
+    link::Outbox,
     rng::Rng,
-    session::{Catalog, Offer, Purpose},
+    session::{Catalog, Offer},
     stats::{Meter, ServerStats},
     time::Time,
-    wire::Era,
 };
 
 /// Deadlines handled in one turn; more wait for the next, which comes at once.
@@ -73,7 +74,8 @@ pub(crate) struct Server {
     catalog: Catalog,
     questions: BTreeMap<InputId, Asked>,
     /// Health checks under way, by request.
-    checks: BTreeMap<u64, (CommandId, Time)>,
+    checks: BTreeMap<u64, Check>,
+    liveness: Liveness,
     /// Deadlines of the machine's own requests, to take them back.
     request_due: BTreeMap<u64, Time>,
     waiters: Waiters,
@@ -116,6 +118,7 @@ impl Server {
             catalog: Catalog::default(),
             questions: BTreeMap::new(),
             checks: BTreeMap::new(),
+            liveness: Liveness::default(),
             request_due: BTreeMap::new(),
             waiters: Waiters::default(),
             timers: Timers::default(),
@@ -142,50 +145,14 @@ impl Server {
         self.settle(cx);
     }
 
-    /// Asks the server whether it answers; what came of it is a note. A server that does not read
-    /// is not asked: the questions would pile up before it.
-    pub(crate) fn check(&mut self, cx: &mut Context<'_>, command: CommandId) {
-        let problem = match &mut self.state {
-            State::Ready(_) if self.checks.len() >= self.limits.waiting => {
-                "has too many health checks under way".to_owned()
-            }
-            State::Ready(live) if !live.session.link.has_credit() => {
-                "does not read its input".to_owned()
-            }
-            State::Ready(live) => {
-                let method = match live.session.era() {
-                    Some(Era::Modern) => "server/discover",
-                    Some(Era::Legacy) | None => "ping",
-                };
-                match live
-                    .session
-                    .request(method, None, &[], Purpose::Health, false, cx.out)
-                {
-                    Ok(request) => {
-                        self.checks.insert(request, (command, cx.now));
-                        self.arm_request(cx.now, request);
-                        return;
-                    }
-                    Err(error) => error.to_string(),
-                }
-            }
-            State::Backoff(failure) | State::Failed(failure) => failure.to_string(),
-            State::Stopped
-            | State::Waiting(_)
-            | State::Starting(_)
-            | State::Probing(_)
-            | State::Handshaking(_)
-            | State::Draining(..)
-            | State::Closing(_) => format!("is {}", self.state.word()),
-        };
-        let health = self.health(None, Some(problem));
-        cx.out.note(Note::Checked(command, health));
-    }
-
     /// Takes new limits and another restart policy without touching the incarnation.
     pub(crate) fn retune(&mut self, cx: &mut Context<'_>, restart: Restart, limits: ServerLimits) {
         self.restart = restart;
+        let interval = self.limits.health_interval;
         self.take_limits(limits);
+        if self.limits.health_interval != interval {
+            self.arm_liveness(cx.now);
+        }
         self.settle(cx);
     }
 
@@ -280,15 +247,6 @@ impl Server {
         LinkId {
             server: self.id,
             incarnation: self.incarnation,
-        }
-    }
-
-    fn health(&self, latency: Option<Duration>, problem: Option<String>) -> Health {
-        Health {
-            server: self.name.clone(),
-            state: self.state.word(),
-            latency,
-            problem,
         }
     }
 

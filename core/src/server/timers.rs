@@ -37,6 +37,8 @@ pub enum Timer {
     Terminate,
     /// The output must have ended after the process did; SIGKILL for its group is next.
     ExitWait,
+    /// The server is to be asked whether it lives.
+    Health,
     /// A server that failed may start again by now.
     Backoff,
     /// A server that used up its restarts may try once more.
@@ -55,7 +57,7 @@ pub enum Timer {
 
 impl Timer {
     /// Those that a server has one of.
-    pub(super) const SINGLE: [Self; 9] = [
+    pub(super) const SINGLE: [Self; 10] = [
         Self::Start,
         Self::Probe,
         Self::Drain,
@@ -65,6 +67,7 @@ impl Timer {
         Self::Listen,
         Self::Backoff,
         Self::Revive,
+        Self::Health,
     ];
 
     const fn place(self) -> Option<usize> {
@@ -78,6 +81,7 @@ impl Timer {
             Self::Listen => Some(6),
             Self::Backoff => Some(7),
             Self::Revive => Some(8),
+            Self::Health => Some(9),
             Self::Refresh | Self::Call | Self::Request | Self::Round => None,
         }
     }

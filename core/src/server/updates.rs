@@ -3,7 +3,6 @@
 use super::{Context, Server, state::State, timers::Timer};
 use crate::{
     event::{CatalogKind, Event},
-    link::Note,
     session::{Fault, Purpose, Update},
     wire::RawJson,
 };
@@ -94,15 +93,12 @@ impl Server {
             Purpose::Call(call) => self.on_call_answered(cx, call, outcome),
             Purpose::Page(kind) => self.on_page(cx, kind, outcome),
             Purpose::Health => {
-                let Some((command, asked)) = self.checks.remove(&request) else {
-                    return;
-                };
                 // An error is an answer too: the server lives.
-                let health = match outcome {
-                    Ok(_) | Err(Fault::Rpc(_)) => self.health(Some(cx.now.since(asked)), None),
-                    Err(Fault::Protocol(message)) => self.health(None, Some(message)),
+                let problem = match outcome {
+                    Ok(_) | Err(Fault::Rpc(_)) => None,
+                    Err(Fault::Protocol(message)) => Some(message),
                 };
-                cx.out.note(Note::Checked(command, health));
+                self.on_checked(cx, request, problem);
             }
         }
     }
@@ -120,12 +116,7 @@ impl Server {
         };
         match purpose {
             Purpose::Page(kind) => self.on_page(cx, kind, Err(Fault::Protocol(reason))),
-            Purpose::Health => {
-                if let Some((command, _)) = self.checks.remove(&request) {
-                    let health = self.health(None, Some(reason));
-                    cx.out.note(Note::Checked(command, health));
-                }
-            }
+            Purpose::Health => self.on_checked(cx, request, Some(reason)),
             Purpose::Probe | Purpose::Initialize | Purpose::Listen | Purpose::Call(_) => {}
         }
     }

@@ -17,13 +17,14 @@ use crate::world::{World, answer, discovered, error, server};
 /// A world whose one server is where the name says.
 type Situation = (&'static str, fn() -> (World, LinkId));
 
-const SITUATIONS: [Situation; 21] = [
+const SITUATIONS: [Situation; 22] = [
     ("stopped", stopped),
     ("starting", starting),
     ("probing", probing),
     ("handshaking after a probe", handshaking),
     ("handshaking without a probe", respawned),
     ("ready", ready),
+    ("ready and checked", checked),
     ("ready with calls", busy),
     ("draining to stop", || leaving(busy(), disable)),
     ("draining to restart", || leaving(busy(), restart)),
@@ -41,7 +42,7 @@ const SITUATIONS: [Situation; 21] = [
     ("failed for a while", spent),
 ];
 
-const TIMERS: [Timer; 13] = [
+const TIMERS: [Timer; 14] = [
     Timer::Start,
     Timer::Probe,
     Timer::Drain,
@@ -50,6 +51,7 @@ const TIMERS: [Timer; 13] = [
     Timer::ExitWait,
     Timer::Backoff,
     Timer::Revive,
+    Timer::Health,
     Timer::Listen,
     Timer::Refresh,
     Timer::Call,
@@ -266,6 +268,14 @@ fn lasting(restarts: usize) -> (World, LinkId) {
     config.limits.restarts = restarts;
     let link = world.modern(config);
     world.exit(link, Exit::Code(1));
+    (world, link)
+}
+
+fn checked() -> (World, LinkId) {
+    let mut world = World::new();
+    let mut config = server("a");
+    config.limits.health_interval = Duration::from_secs(1);
+    let link = world.modern(config);
     (world, link)
 }
 

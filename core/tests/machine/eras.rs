@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use mcp_fleet_core::{
-    CommandError, Exit, Failure, McpCommand, Reply, Revision, ServerState, Signal,
+    CommandError, Exit, Failure, McpCommand, Reply, Revision, ServerState, Signal, config::Kind,
 };
 use serde_json::json;
 
@@ -144,6 +144,21 @@ fn a_child_that_dies_of_the_probe_is_started_again_and_initialized() {
     );
     assert_eq!(world.reply(id), Some(Ok(Reply::Done)));
     assert_eq!(revision(&mut world), Some(Revision::V2024_11_05));
+}
+
+#[test]
+fn attached_streams_that_end_at_the_probe_are_not_opened_again() {
+    let mut world = World::new();
+    let mut config = server("a");
+    config.kind = Kind::Attached;
+    let (link, id) = world.deploy_config(config);
+    world.sent(link);
+    world.feed(Signal::Eof { link });
+    world.feed(Signal::Closed { link });
+    let Some(Err(CommandError::Failed { failure, .. })) = world.reply(id) else {
+        panic!()
+    };
+    assert!(matches!(failure, Failure::EndedEarly { .. }), "{failure:?}");
 }
 
 #[test]

@@ -14,6 +14,7 @@ mod calls;
 mod catalog;
 mod chart;
 mod eras;
+mod health;
 mod lifecycle;
 mod questions;
 mod replay;

@@ -220,6 +220,7 @@ impl Life {
             let millis = dice.pick(&[0, 1, 10, 50, 300]);
             Duration::from_millis((least + millis) * patience)
         };
+        let health = span(0);
         ServerLimits {
             timeout: span(0),
             timeout_max: span(20),
@@ -237,6 +238,8 @@ impl Life {
             revive: span(100),
             refresh_interval: span(0),
             round_pause: span(0),
+            health_interval: health,
+            health_failures: dice.pick(&[1, 2, 3]),
             restarts: dice.pick(&[0, 1, 2, 5]),
             in_flight: dice.pick(&[1, 2, 5]),
             queue: dice.pick(&[0, 1, 4]),

@@ -242,7 +242,7 @@ impl World {
     }
 }
 
-/// A server that is not started again by itself: what a test does to it stays done.
+/// A server that is neither checked nor started again by itself: what a test does to it stays done.
 pub fn server(name: &str) -> ServerConfig {
     let kind = Kind::Stdio(Stdio {
         command: "server".to_owned(),
@@ -250,6 +250,7 @@ pub fn server(name: &str) -> ServerConfig {
     });
     let mut config = ServerConfig::new(ServerName::new(name).unwrap(), kind);
     config.restart = Restart::Never;
+    config.limits.health_interval = Duration::ZERO;
     config
 }
 
