@@ -70,13 +70,19 @@ impl Setting {
             let units = dice.pick(&[0, 1, 10, 50, 300]);
             Duration::from_micros((least + units) * unit)
         };
+        let health_interval = span(0);
+        // A server in good health must be able to say so.
+        let wait = self.latency * 12 + self.late * 4;
+        let health_wait = Duration::from_micros(if health_interval.is_zero() { 0 } else { wait });
+        let health_interval = health_interval + health_wait;
         ServerLimits {
             timeout: span(1),
             timeout_max: span(20),
             // A server in good health must be able to start within it.
             start_timeout: span(50) + Duration::from_micros(self.latency * 40 + self.late * 20),
             probe_timeout: span(0),
-            request_timeout: span(0),
+            request_timeout: span(0) + health_wait,
+            health_interval,
             drain_timeout: span(0),
             close_input_wait: span(0),
             terminate_wait: span(0),
@@ -89,6 +95,7 @@ impl Setting {
             stable: span(0),
             revive: span(1),
             restarts: dice.pick(&[0, 1, 2, 5]),
+            health_failures: dice.pick(&[1, 2, 3]),
             in_flight: dice.pick(&[1, 2, 5]),
             queue: dice.pick(&[0, 1, 4, 20]),
             waiting: dice.pick(&[0, 1, 3, 10]),

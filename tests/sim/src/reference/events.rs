@@ -99,6 +99,7 @@ impl ReferenceState {
         match (command, outcome) {
             (Some(Command::Undeploy(server)), Ok(_)) => {
                 self.servers.remove(&server);
+                self.slots.retain(|_, name| *name != server);
             }
             (Some(Command::Answer { known }), outcome) => {
                 promise!(known == outcome.is_ok(), ONE_END, "{id:?} {outcome:?}");

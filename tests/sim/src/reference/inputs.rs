@@ -148,7 +148,7 @@ impl ReferenceState {
             self.stale_signals += 1;
             return;
         };
-        book.on_signal(signal);
+        book.on_signal(self.now, signal);
         let ended = matches!(signal, Signal::Eof { .. });
         for line in heard {
             self.hear(link, line, ended);

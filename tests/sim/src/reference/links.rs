@@ -30,6 +30,8 @@ pub(super) struct LinkBook {
     pub(super) broke_protocol: bool,
     /// It refused or botched a handshake.
     pub(super) botched: bool,
+    /// When it last said something.
+    pub(super) heard_at: Time,
     /// Something of it ended.
     pub(super) ended: bool,
     kills: u32,
@@ -53,9 +55,10 @@ impl LinkBook {
         }
     }
 
-    pub(super) fn on_signal(&mut self, signal: &Signal) {
+    pub(super) fn on_signal(&mut self, now: Time, signal: &Signal) {
         match signal {
             Signal::Wrote { bytes, .. } => self.wrote += bytes,
+            Signal::Bytes { .. } => self.heard_at = now,
             Signal::Closed { .. } => {
                 self.ended |= !self.input_closed && self.kills == 0;
                 self.over = true;

@@ -12,6 +12,9 @@ use crate::violation::{Violation, promise};
 
 const WHY: &str = "a server fails for a reason that was seen";
 
+/// How far time may have gone backwards meanwhile.
+const CLOCK: Duration = Duration::from_millis(20);
+
 /// One deployed server.
 #[derive(Debug)]
 pub(super) struct ServerBook {
@@ -20,6 +23,7 @@ pub(super) struct ServerBook {
     /// Least of each, over all its configurations: an interval may have begun under another.
     pub(super) interval_min: Duration,
     start_timeout_min: Duration,
+    health_interval_min: Duration,
     restart: Restart,
     /// When restarts were granted since the operator last wanted a fresh start.
     restarts: Vec<Time>,
@@ -32,6 +36,7 @@ impl ServerBook {
             state: ServerState::Stopped,
             interval_min: config.limits.refresh_interval,
             start_timeout_min: config.limits.start_timeout,
+            health_interval_min: config.limits.health_interval,
             restart: config.restart,
             restarts: Vec::new(),
         }
@@ -41,6 +46,7 @@ impl ServerBook {
         self.restart = restart;
         self.interval_min = self.interval_min.min(limits.refresh_interval);
         self.start_timeout_min = self.start_timeout_min.min(limits.start_timeout);
+        self.health_interval_min = self.health_interval_min.min(limits.health_interval);
         self.limits = limits.clone();
     }
 
@@ -93,6 +99,10 @@ impl ServerBook {
             }
             Failure::Incompatible { .. } | Failure::Handshake { .. } => link.botched,
             Failure::Protocol { .. } => link.broke_protocol,
+            Failure::Unresponsive { checks } => {
+                let silence = now.since(link.heard_at) + CLOCK;
+                silence >= self.health_interval_min * checks.saturating_sub(1)
+            }
             _ => true,
         };
         promise!(seen, WHY, "{failure:?} of {link:?}");
