@@ -42,6 +42,8 @@ pub(crate) enum Bug {
     CreditIgnored,
     /// The questions of a call outlive it.
     QuestionLeak,
+    /// A command waits for a stop that a restart has undone.
+    EndlessWait,
     /// One restart too many is granted.
     BudgetOffByOne,
     /// A server that has started keeps its place among those that start.
@@ -68,6 +70,7 @@ pub(crate) const fn planted(bug: Bug) -> bool {
         Bug::SplitLosesByte => cfg!(mcp_fleet_planted = "split_loses_byte"),
         Bug::ProgressNotGrowing => cfg!(mcp_fleet_planted = "progress_not_growing"),
         Bug::CreditIgnored => cfg!(mcp_fleet_planted = "credit_ignored"),
+        Bug::EndlessWait => cfg!(mcp_fleet_planted = "endless_wait"),
         Bug::BudgetOffByOne => cfg!(mcp_fleet_planted = "budget_off_by_one"),
         Bug::StartSlotLeak => cfg!(mcp_fleet_planted = "start_slot_leak"),
         Bug::QuestionLeak => cfg!(mcp_fleet_planted = "question_leak"),

@@ -29,12 +29,15 @@ for bug in "${bugs[@]}"; do
     chmod +x "$place/rustc"
     RUSTC_WORKSPACE_WRAPPER=$place/rustc cargo build --quiet --locked -p mcp-fleet-sim
     cp "$CARGO_TARGET_DIR/debug/mcp-fleet-sim" "$place/mcp-fleet-sim"
-    if "$place/mcp-fleet-sim" --seeds "$SEEDS" >"$place/log" 2>&1; then
+    if "$place/mcp-fleet-sim" --seeds "$SEEDS" --stop-after 1 >"$place/log" 2>&1; then
         printf '%-22s NOT FOUND in %d seeds\n' "$bug" "$SEEDS"
         missed=$((missed + 1))
     else
         violation=$(grep -m 1 '^VIOLATION' "$place/log" | cut -c 11-100)
         seed=$(sed -n 's/.*--seed \([0-9]*\).*/\1/p' "$place/log" | head -n 1)
+        # What was found must be found again by its seed alone, and in less than all of it.
+        small=$("$place/mcp-fleet-sim" --seed "$seed" --shrink --journal "$place/journal" || true)
+        grep -q '^VIOLATION' <<<"$small" || { printf '%-22s is not found again\n' "$bug"; missed=$((missed + 1)); }
         printf '%-22s found at seed %-6s %s\n' "$bug" "$seed" "$violation"
     fi
 done

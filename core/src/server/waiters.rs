@@ -5,6 +5,7 @@ use crate::{
     error::CommandError,
     event::{CatalogKind, Event, Reply},
     ids::CommandId,
+    planted::{Bug, planted},
     session::ListState,
 };
 
@@ -93,6 +94,7 @@ impl Server {
             Goal::Stopped => match &self.state {
                 State::Stopped | State::Backoff(_) | State::Failed(_) => Some(Ok(Reply::Done)),
                 State::Draining(..) | State::Closing(_) => None,
+                _ if planted(Bug::EndlessWait) => None,
                 State::Waiting(_)
                 | State::Starting(_)
                 | State::Probing(_)

@@ -374,7 +374,7 @@ impl Link {
         self.later(now, Step::ReadStdout, world);
     }
 
-    fn reap(&mut self, now: Time, world: &mut World<'_>) {
+    fn reap(&mut self, now: Time, world: &World<'_>) {
         let Child::Ended { exit, orphan } = self.child else {
             return;
         };
@@ -441,7 +441,7 @@ impl Link {
     }
 
     /// Standard output ends, perhaps without the line break of its last line.
-    fn close_stdout(&mut self, now: Time, world: &mut World<'_>) {
+    fn close_stdout(&mut self, now: Time, world: &World<'_>) {
         if !std::mem::take(&mut self.stdout_open) {
             return;
         }
@@ -459,7 +459,7 @@ impl Link {
         self.later(now, Step::ReadStdout, world);
     }
 
-    fn end(&mut self, now: Time, exit: Exit, orphan: bool, world: &mut World<'_>) {
+    fn end(&mut self, now: Time, exit: Exit, orphan: bool, world: &World<'_>) {
         self.child = Child::Ended { exit, orphan };
         if !orphan {
             self.close_stdout(now, world);
@@ -474,7 +474,7 @@ impl Link {
     }
 
     /// The write pump's words: late perhaps, but in order.
-    fn tell_in_order(&mut self, now: Time, signal: Signal, world: &mut World<'_>) {
+    fn tell_in_order(&mut self, now: Time, signal: Signal, world: &World<'_>) {
         let at = now.after(self.dice.micros(world.setting.latency));
         self.write_told = self.write_told.max(at);
         self.tells += 1;

@@ -13,7 +13,7 @@ use mcp_fleet_sim::{Fault, Plan, Summary, Violation, Witness, live_guarded, live
 const USAGE: &str = "\
 Lives many random lives of a fleet, and compares each with a model.
 
-usage: mcp-fleet-sim [--seeds N] [--from N] [--steps N] [--jobs N]
+usage: mcp-fleet-sim [--seeds N] [--from N] [--steps N] [--jobs N] [--stop-after N]
        mcp-fleet-sim --seed N [--steps N] [--without FAULT,..] [--skip ACT,..]
                      [--trace] [--journal FILE] [--shrink]
        mcp-fleet-sim --faults
@@ -22,6 +22,7 @@ usage: mcp-fleet-sim [--seeds N] [--from N] [--steps N] [--jobs N]
   --from N       the first seed (0)
   --steps N      turns of the machine before the faults of a life stop (200)
   --jobs N       threads (as many as there are processors)
+  --stop-after N violations after which the search stops (5)
   --seed N       one life alone
   --without ..   faults that never strike, by name
   --skip ..      acts of the clients that are left out, by number
@@ -41,6 +42,7 @@ struct Options {
     from: u64,
     steps: Option<u64>,
     jobs: Option<usize>,
+    stop_after: Option<usize>,
     seed: Option<u64>,
     without: Vec<Fault>,
     skip: Vec<u64>,
@@ -81,7 +83,7 @@ fn main() -> ExitCode {
 fn read(mut words: impl Iterator<Item = String>) -> Result<Options, String> {
     let mut options = Options::default();
     while let Some(word) = words.next() {
-        let mut value = || words.next().ok_or(format!("{word} needs a value"));
+        let mut value = || words.next().ok_or_else(|| format!("{word} needs a value"));
         let number = |text: String| {
             text.parse::<u64>()
                 .map_err(|error| format!("{text}: {error}"))
@@ -91,13 +93,14 @@ fn read(mut words: impl Iterator<Item = String>) -> Result<Options, String> {
             "--from" => options.from = number(value()?)?,
             "--steps" => options.steps = Some(number(value()?)?),
             "--jobs" => options.jobs = usize::try_from(number(value()?)?).ok(),
+            "--stop-after" => options.stop_after = usize::try_from(number(value()?)?).ok(),
             "--seed" => options.seed = Some(number(value()?)?),
             "--without" => {
                 for name in value()?.split(',') {
                     let fault = Fault::ALL.into_iter().find(|fault| fault.name() == name);
                     options
                         .without
-                        .push(fault.ok_or(format!("no fault is called {name}"))?);
+                        .push(fault.ok_or_else(|| format!("no fault is called {name}"))?);
                 }
             }
             "--skip" => {
@@ -131,7 +134,7 @@ fn one(seed: u64, options: &Options) -> bool {
     if options.shrink {
         let (small, outcome) = shrink(&plan);
         if outcome.violation.is_some() {
-            journal = journal.or(Some(format!("mcp-fleet-sim-{seed}.journal")));
+            journal = journal.or_else(|| Some(format!("mcp-fleet-sim-{seed}.journal")));
         }
         plan = small;
     }
@@ -167,7 +170,12 @@ fn many(options: &Options) -> bool {
     let jobs = options
         .jobs
         .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
-    let summary = live_many(seeds, options.steps(), jobs, VIOLATIONS_MAX);
+    let summary = live_many(
+        seeds,
+        options.steps(),
+        jobs,
+        options.stop_after.unwrap_or(VIOLATIONS_MAX),
+    );
     let took = begun.elapsed();
     print_strikes(&summary);
     #[allow(clippy::cast_precision_loss, reason = "rates are told to people")]

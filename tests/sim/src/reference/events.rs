@@ -149,10 +149,10 @@ impl ReferenceState {
             "questions are bounded",
             "{open} of {bound} are open"
         );
-        if let Some(call) = call.and_then(|call| self.calls.open.get_mut(&call)) {
-            if let Stage::Asking(inputs) = &mut call.stage {
-                inputs.insert(input);
-            }
+        if let Some(call) = call.and_then(|call| self.calls.open.get_mut(&call))
+            && let Stage::Asking(inputs) = &mut call.stage
+        {
+            inputs.insert(input);
         }
         self.inputs.insert(input, Asked { server: name, call });
         Ok(())

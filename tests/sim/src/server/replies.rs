@@ -39,7 +39,7 @@ impl ScriptedServer {
     }
 
     /// `true` where it spoiled the greeting.
-    fn greets_oddly(&mut self, heard: &Heard, faults: &mut Faults) -> bool {
+    fn greets_oddly(&mut self, heard: &Heard, faults: &Faults) -> bool {
         let id = heard.id;
         if faults.have_stopped() {
             return false;
@@ -108,7 +108,7 @@ impl ScriptedServer {
         let (call, said) = (heard.call.unwrap_or_default(), self.said);
         let padding = "p".repeat(self.dice.pick(&[0, 0, 10, 300]));
         let result = format!(r#"{{"content":[],"n":{call},"said":{said},"p":"{padding}"}}"#);
-        self.say_result(id, result.clone());
+        self.say_result(id, result);
         if faults.strikes(Fault::DoubleAnswer, &mut self.dice) {
             if self.dice.one_in(2) {
                 self.say_result(id, format!(r#"{{"content":[],"n":{call},"again":{said}}}"#));
