@@ -4,6 +4,8 @@
 //! them keep their own order and no other: bytes, then the end of output; what was written, then
 //! that no more will be; the exit of the child when it comes. A kill cuts reading and writing.
 
+mod pumps;
+
 use std::collections::VecDeque;
 
 use bytes::Bytes;
@@ -14,7 +16,7 @@ use crate::{
     dice::Dice,
     fault::Fault,
     plan::Faults,
-    server::{Meaning, ScriptedServer, ServerEffect, ServerInput, Utterance},
+    server::{Meaning, ScriptedServer, ServerEffect, ServerInput},
     setting::Setting,
 };
 
@@ -284,96 +286,6 @@ impl Link {
         }
     }
 
-    fn write(&mut self, now: Time, world: &mut World<'_>) {
-        if !self.writing {
-            return;
-        }
-        let link = self.id;
-        if self.unwritten.is_empty() {
-            if self.closing_input {
-                self.writing = false;
-                self.input_ended = true;
-                self.later(now, Step::ReadStdin, world);
-            }
-            return;
-        }
-        let no_reader = matches!(
-            self.child,
-            Child::Ended { orphan: false, .. } | Child::Reaped { orphan: false }
-        );
-        if self.stdin_broken || no_reader {
-            self.writing = false;
-            self.unwritten.clear();
-            let message = "broken pipe".to_owned();
-            return self.tell_in_order(now, Signal::WriteFailed { link, message }, world);
-        }
-        let room = world.setting.pipe_bytes.saturating_sub(self.pipe.len());
-        let mut count = room.min(self.unwritten.len());
-        if count > 0 && world.faults.strikes(Fault::PartialWrite, &mut self.dice) {
-            count = 1 + self.dice.index(count);
-        }
-        if count == 0 {
-            return;
-        }
-        self.pipe.extend(self.unwritten.drain(..count));
-        let bytes = count as u64;
-        self.tell_in_order(now, Signal::Wrote { link, bytes }, world);
-        self.later(now, Step::ReadStdin, world);
-        self.later(now, Step::Write, world);
-    }
-
-    fn read_stdin(&mut self, now: Time, world: &mut World<'_>) {
-        let Some(server) = &mut self.server else {
-            return;
-        };
-        if self.child != Child::Running || !server.reads() {
-            return;
-        }
-        if !self.pipe.is_empty() {
-            let bytes: Vec<u8> = self.pipe.drain(..).collect();
-            server.handle_input(now, ServerInput::Stdin(bytes), world.faults);
-            self.soon(now, Step::Write, world);
-        } else if self.input_ended {
-            server.handle_input(now, ServerInput::StdinEnd, world.faults);
-        }
-    }
-
-    fn read_stdout(&mut self, now: Time, world: &mut World<'_>) {
-        if !self.reading {
-            return;
-        }
-        let link = self.id;
-        if self.stdout.is_empty() {
-            if !self.stdout_open {
-                self.reading = false;
-                let heard = self.lines.drain(..).map(|(_, heard)| heard).collect();
-                let signal = Signal::Eof { link };
-                self.out.push_back(Told { signal, heard });
-            }
-            return;
-        }
-        let all = self.stdout.len();
-        let split = world.faults.strikes(Fault::SplitBytes, &mut self.dice);
-        let count = match (split, self.dice.below(4)) {
-            (true, 0) => 1,
-            (true, _) => 1 + self.dice.index(all.min(40)),
-            (false, 0) => 1 + self.dice.index(all),
-            (false, _) => all,
-        };
-        let bytes: Vec<u8> = self.stdout.drain(..count).collect();
-        self.delivered += count as u64;
-        let mut heard = Vec::new();
-        while let Some((end, _)) = self.lines.front()
-            && *end <= self.delivered
-        {
-            heard.extend(self.lines.pop_front().map(|(_, heard)| heard));
-        }
-        let bytes = Bytes::from(bytes);
-        let signal = Signal::Bytes { link, bytes };
-        self.out.push_back(Told { signal, heard });
-        self.later(now, Step::ReadStdout, world);
-    }
-
     fn reap(&mut self, now: Time, world: &World<'_>) {
         let Child::Ended { exit, orphan } = self.child else {
             return;
@@ -418,47 +330,6 @@ impl Link {
         !self.reading && !self.writing && self.exit_told && self.tells == 0
     }
 
-    fn hear(&mut self, now: Time, utterance: Utterance, world: &mut World<'_>) {
-        if !self.stdout_open || !self.reading {
-            return;
-        }
-        let Utterance { line, meaning } = utterance;
-        let length = line.len();
-        self.stdout.extend(line);
-        self.stdout.push_back(b'\n');
-        // A line beyond the limit is heard as soon as it is: nothing after it can be read.
-        let heard_at = self.said + length.min(world.setting.line_bytes) as u64 + 1;
-        self.said += length as u64 + 1;
-        self.lines.push_back((heard_at, Heard { length, meaning }));
-        let joined = world.faults.strikes(Fault::JoinedLines, &mut self.dice);
-        let wait = if joined {
-            world.setting.latency * 4
-        } else {
-            world.setting.latency
-        };
-        let at = now.after(self.dice.micros(wait));
-        self.agenda.add(at, Step::ReadStdout);
-    }
-
-    /// Standard output ends, perhaps without the line break of its last line.
-    fn close_stdout(&mut self, now: Time, world: &World<'_>) {
-        if !std::mem::take(&mut self.stdout_open) {
-            return;
-        }
-        if !self.stdout.is_empty() && self.dice.one_in(2) {
-            let cut = if self.dice.one_in(2) {
-                1
-            } else {
-                1 + self.dice.index(self.stdout.len())
-            };
-            self.stdout.truncate(self.stdout.len() - cut);
-            let left = self.said - cut as u64;
-            // Of the last line only its line break may be missing; of the others all counts.
-            self.lines.retain(|(end, _)| *end <= left + 1);
-        }
-        self.later(now, Step::ReadStdout, world);
-    }
-
     fn end(&mut self, now: Time, exit: Exit, orphan: bool, world: &World<'_>) {
         self.child = Child::Ended { exit, orphan };
         if !orphan {
@@ -471,14 +342,6 @@ impl Link {
     fn tell(&mut self, signal: Signal) {
         let heard = Vec::new();
         self.out.push_back(Told { signal, heard });
-    }
-
-    /// The write pump's words: late perhaps, but in order.
-    fn tell_in_order(&mut self, now: Time, signal: Signal, world: &World<'_>) {
-        let at = now.after(self.dice.micros(world.setting.latency));
-        self.write_told = self.write_told.max(at);
-        self.tells += 1;
-        self.agenda.add(self.write_told, Step::Tell(signal));
     }
 
     fn soon(&mut self, now: Time, step: Step, world: &World<'_>) {
