@@ -1,8 +1,21 @@
 //! The examples are as short as they look.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, process::Command};
 
-use mcp_fleet_tests::Result;
+use mcp_fleet_tests::{Result, example};
+
+#[test]
+fn the_tour_counts_to_three() -> Result<()> {
+    let output = Command::new(example("tour")?).output()?;
+    assert!(output.status.success(), "{output:?}");
+    let said = String::from_utf8(output.stdout)?;
+    assert!(
+        said.contains("counter is ready\n1 of Some(3.0)\n2 of Some(3.0)\n3 of Some(3.0)\n"),
+        "{said}"
+    );
+    assert!(said.contains("three"), "{said}");
+    Ok(())
+}
 
 #[test]
 fn each_example_that_calls_a_tool_has_25_lines_at_most() -> Result<()> {

@@ -21,6 +21,7 @@ use crate::{
     events::Subscriber,
     journal::Journal,
     links::{Links, Signals, give_way},
+    log,
     message::{Brought, Control, Execute, Message},
     runtime::AsyncRuntime,
     waiters::{CommandWaiter, Waiters},
@@ -178,15 +179,17 @@ impl<R: AsyncRuntime> RuntimeActor<R> {
     }
 
     fn handle(&mut self, wake: Wake) {
-        match wake {
-            Wake::Control(Control::Cancel { call, reason }) => {
-                if self.waiters.has_call(call) {
-                    self.turn(Some(McpCommand::Cancel { call, reason }.into()), None);
-                } else if self.cancelled_early.len() < CANCELLED_EARLY_MAX {
-                    self.cancelled_early.insert(call);
+        if let Wake::Message(_) = &wake {
+            // What was said on the control lane before the command counts before it, also where the
+            // lane was still empty when it was looked at.
+            for _ in 0..self.control.0.len() {
+                if let Ok(control) = self.control.0.try_recv() {
+                    self.take_control(control);
                 }
             }
-            Wake::Control(Control::Subscribe(subscriber)) => self.subscribers.push(subscriber),
+        }
+        match wake {
+            Wake::Control(control) => self.take_control(control),
             Wake::Message(Message::Execute(execute)) => self.execute(*execute),
             Wake::Message(Message::Command {
                 id,
@@ -214,11 +217,27 @@ impl<R: AsyncRuntime> RuntimeActor<R> {
                 };
                 self.turn(Some(shutdown.into()), None);
             }
-            Wake::Signal(signal) => self.turn(Some(signal.into()), None),
+            Wake::Signal(signal) => {
+                log::signal(&signal);
+                self.turn(Some(signal.into()), None);
+            }
             Wake::Alarm => {
                 self.alarm = None;
                 self.turn(None, None);
             }
+        }
+    }
+
+    fn take_control(&mut self, control: Control) {
+        match control {
+            Control::Cancel { call, reason } => {
+                if self.waiters.has_call(call) {
+                    self.turn(Some(McpCommand::Cancel { call, reason }.into()), None);
+                } else if self.cancelled_early.len() < CANCELLED_EARLY_MAX {
+                    self.cancelled_early.insert(call);
+                }
+            }
+            Control::Subscribe(subscriber) => self.subscribers.push(subscriber),
         }
     }
 
@@ -316,6 +335,7 @@ impl<R: AsyncRuntime> RuntimeActor<R> {
     }
 
     fn tell(&mut self, event: Event) {
+        log::event(&event);
         match event {
             Event::CallEnded { call, outcome } => self.waiters.end_call(call, outcome),
             Event::CommandEnded { id, outcome } => {

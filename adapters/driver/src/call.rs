@@ -188,6 +188,16 @@ impl fmt::Debug for PendingCall {
     }
 }
 
+impl ProgressStream {
+    /// The next report; `None` when the call has ended.
+    pub async fn next(&mut self) -> Option<Progress> {
+        match &mut self.0 {
+            Some(progress) => progress.recv().await.ok(),
+            None => None,
+        }
+    }
+}
+
 impl Stream for ProgressStream {
     type Item = Progress;
 

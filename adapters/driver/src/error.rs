@@ -1,5 +1,7 @@
 //! Why an operation of the handle or the manager failed.
 
+use std::fmt;
+
 use mcp_fleet_core::{CallError, CommandError, InvalidName, config::ConfigErrors};
 
 /// Why a call has no result.
@@ -39,7 +41,9 @@ pub enum ManageError {
 }
 
 /// Why a fleet could not be started from its configuration.
-#[derive(Clone, PartialEq, Debug, thiserror::Error)]
+///
+/// Its `Debug` is its `Display`: a `main` that returns it prints what a person can read.
+#[derive(Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
     /// The configuration file could not be read.
@@ -56,4 +60,10 @@ pub enum StartError {
     /// The fleet was shut down, or its async runtime was.
     #[error("the fleet does not run any more")]
     RuntimeGone,
+}
+
+impl fmt::Debug for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }

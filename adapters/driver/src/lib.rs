@@ -18,6 +18,7 @@ mod handle;
 mod in_process;
 mod journal;
 mod links;
+mod log;
 mod manager;
 mod message;
 mod process;
@@ -25,6 +26,9 @@ mod registry;
 mod result;
 mod runtime;
 mod waiters;
+
+#[doc(no_inline)]
+pub use futures::future::BoxFuture;
 
 pub use crate::{
     actor::RuntimeActor,

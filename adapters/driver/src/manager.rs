@@ -214,7 +214,8 @@ impl<R: AsyncRuntime> McpManagerV2<R> {
 
     /// Calls a tool. `arguments` is whatever serialises to a JSON object, or to `null` for none.
     ///
-    /// Dropping the future cancels the call.
+    /// Dropping the future cancels the call. Progress is not asked for, and so does not lengthen the
+    /// server's `timeoutMs`: [`McpManagerV2::start_call`] does that.
     ///
     /// # Errors
     /// Why there is no result. A tool that says itself that it failed has one:

@@ -18,8 +18,15 @@
 
 mod runtime;
 
-pub use mcp_fleet_core;
-pub use mcp_fleet_driver;
+pub use mcp_fleet_core::{
+    self, CallError, CallOptions, CatalogKind, Event, FleetStats, Health, InputId, RawJson,
+    Request, RpcError, Sent, ServerInfo, ServerName, ServerState, config,
+};
+pub use mcp_fleet_driver::{
+    self, BoxFuture, Events, ExecuteError, InProcessServer, Journal, ManageError, McpRuntime,
+    PendingCall, Progress, ProgressStream, RuntimeOptions, StartError, Tool, ToolCall, ToolOutput,
+    ToolResult, Update,
+};
 
 pub use crate::runtime::{Smol, SmolChild};
 

@@ -229,7 +229,7 @@ pub const KEYS: &[Key] = &[
     key(Place::Server, "disabled", Slot::Disabled, "false", "true or false", "the opposite of `enabled`"),
     key(Place::Server, "restart", Slot::Restart, "always", "string", "`always`, `on_failure` (unless it ends with status 0) or `never`"),
 
-    number!(Server "timeoutMs": ServerLimit.timeout, "60000" "ms", 1..=DAY_MS, "how long a call may take; progress starts it anew"),
+    number!(Server "timeoutMs": ServerLimit.timeout, "60000" "ms", 1..=DAY_MS, "how long a call may take; progress, where it was asked for, starts it anew"),
     number!(Server "timeoutMaxMs": ServerLimit.timeout_max, "600000" "ms", 1..=7 * DAY_MS, "how long a call may take in all, whatever its progress"),
     number!(Server "startTimeoutMs": ServerLimit.start_timeout, "60000" "ms", 1..=HOUR_MS, "from the start of the process to an open session"),
     number!(Server "probeTimeoutMs": ServerLimit.probe_timeout, "5000" "ms", 1..=HOUR_MS, "how long the era probe waits before the handshake"),

@@ -30,7 +30,7 @@ impl Default for FleetLimits {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ServerLimits {
-    /// How long a call may take (`timeoutMs`); progress starts it anew.
+    /// How long a call may take (`timeoutMs`); progress, where it was asked for, starts it anew.
     pub timeout: Duration,
     /// How long a call may take in all, whatever its progress (`timeoutMaxMs`).
     pub timeout_max: Duration,

@@ -358,6 +358,7 @@ impl<R: AsyncRuntime> World<R> {
         }
         story
             .replace(&*self.scratch.path().to_string_lossy(), "<scratch>")
+            .replace(&std::env::var("PATH").unwrap_or_default(), "<path>")
             .replace(&*fake_server().unwrap().to_string_lossy(), "<fake-server>")
             .replace(
                 concat!(r#""version":""#, env!("CARGO_PKG_VERSION"), '"'),

@@ -6,7 +6,7 @@ use std::{
 };
 
 use futures::{
-    FutureExt, StreamExt,
+    FutureExt,
     future::{join_all, poll_immediate},
 };
 use mcp_fleet_core::{

@@ -1,0 +1,59 @@
+//! What happens in a fleet, for whoever reads its logs. Arguments and results of tools are in none
+//! of it.
+
+use mcp_fleet_core::{Event, Signal};
+
+/// Logs an event of the machine.
+pub(crate) fn event(event: &Event) {
+    match event {
+        Event::ServerChanged {
+            server,
+            incarnation,
+            state,
+            failure,
+        } => match failure {
+            Some(failure) => {
+                tracing::info!(%server, incarnation, %state, %failure, "server changed");
+            }
+            None => tracing::info!(%server, incarnation, %state, "server changed"),
+        },
+        Event::CatalogChanged {
+            server,
+            kind,
+            entries,
+        } => tracing::debug!(%server, ?kind, entries, "list read"),
+        Event::InputRequested {
+            input,
+            server,
+            method,
+            ..
+        } => tracing::debug!(%server, input = input.0, method, "server asks"),
+        Event::InputWithdrawn { input } => tracing::debug!(input = input.0, "question withdrawn"),
+        Event::Notified { server, method, .. } => tracing::debug!(%server, method, "notified"),
+        Event::Violation { server, message } => {
+            tracing::debug!(%server, message, "protocol violation");
+        }
+        Event::CallEnded { call, outcome } => match outcome {
+            Ok(_) => tracing::trace!(call = call.0, "call ended"),
+            Err(error) => tracing::trace!(call = call.0, %error, "call ended"),
+        },
+        Event::CallProgress { call, progress, .. } => {
+            tracing::trace!(call = call.0, progress, "progress");
+        }
+        Event::CommandEnded { .. } | _ => {}
+    }
+}
+
+/// Logs what a server wrote to its standard error.
+pub(crate) fn signal(signal: &Signal) {
+    if let Signal::Stderr {
+        link,
+        bytes,
+        dropped,
+    } = signal
+        && tracing::enabled!(tracing::Level::DEBUG)
+    {
+        let text = String::from_utf8_lossy(bytes);
+        tracing::debug!(%link, dropped, "stderr: {}", text.trim_end());
+    }
+}
