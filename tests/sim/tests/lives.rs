@@ -8,8 +8,11 @@ use std::sync::OnceLock;
 use mcp_fleet_core::{Fleet, journal};
 use mcp_fleet_sim::{Fault, Plan, Summary, Witness, live, live_many, shrink};
 
-const LIVES: u64 = 1500;
+/// Some seconds without optimisation; `tests/run lives` lives many more.
+const LIVES: u64 = 400;
 const STEPS: u64 = 200;
+/// A life in which many faults strike.
+const SEED: u64 = 2;
 
 fn lives() -> &'static Summary {
     static SUMMARY: OnceLock<Summary> = OnceLock::new();
@@ -90,9 +93,9 @@ fn a_life_is_the_same_when_lived_or_told_again() {
 
 #[test]
 fn leaving_out_acts_and_faults_is_part_of_the_plan() {
-    let whole = Plan::new(7, STEPS);
+    let whole = Plan::new(SEED, STEPS);
     let bare = Plan {
-        seed: 7,
+        seed: SEED,
         steps: STEPS,
         without: Fault::ALL.into(),
         skip: (0..1000).collect(),
