@@ -58,7 +58,8 @@ impl LinkBook {
     pub(super) fn on_signal(&mut self, now: Time, signal: &Signal) {
         match signal {
             Signal::Wrote { bytes, .. } => self.wrote += bytes,
-            Signal::Bytes { .. } => self.heard_at = now,
+            // What it says on the ladder comes too late to save it.
+            Signal::Bytes { .. } if !self.input_closed => self.heard_at = now,
             Signal::Closed { .. } => {
                 self.ended |= !self.input_closed && self.kills == 0;
                 self.over = true;
