@@ -55,6 +55,7 @@ mod ids;
 mod input;
 pub mod journal;
 mod link;
+mod planted;
 mod rng;
 mod server;
 mod session;

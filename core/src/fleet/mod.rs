@@ -21,6 +21,7 @@ use crate::{
     ids::{CallId, CommandId, InputId, ServerId, ServerName},
     input::{Input, Signal},
     link::Outbox,
+    planted::{Bug, planted},
     rng::Rng,
     server::{Context, Deadline, Server},
     session::Offer,
@@ -156,10 +157,9 @@ impl Fleet {
 
     fn handle_signal(&mut self, now: Time, signal: Signal) {
         let link = signal.link();
-        let current = self
-            .servers
-            .get(index(link.server))
-            .is_some_and(|server| server.incarnation() == link.incarnation);
+        let current = self.servers.get(index(link.server)).is_some_and(|server| {
+            server.incarnation() == link.incarnation || planted(Bug::StaleReply)
+        });
         let mut taken = false;
         if current {
             self.with_server(now, link.server, |server, cx| {

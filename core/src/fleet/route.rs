@@ -5,6 +5,7 @@ use crate::{
     event::{Event, Reply},
     ids::ServerId,
     link::Note,
+    planted::{Bug, planted},
 };
 
 impl Fleet {
@@ -19,6 +20,10 @@ impl Fleet {
                 } => {
                     self.calls.remove(&call);
                     self.total.ended(outcome.as_ref().err(), span);
+                    if planted(Bug::DoubleReply) && outcome.is_err() {
+                        let outcome = outcome.clone();
+                        self.out.event(Event::CallEnded { call, outcome });
+                    }
                     self.out.event(Event::CallEnded { call, outcome });
                 }
                 Note::InputOpened(input) => {

@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use crate::ids::ServerId;
+use crate::{
+    ids::ServerId,
+    planted::{Bug, planted},
+};
 
 /// The places for servers that start, and the servers that wait for one.
 #[derive(Debug)]
@@ -33,6 +36,9 @@ impl Starts {
 
     /// Gives back the place of `server`, or its place in the line.
     pub(crate) fn give_back(&mut self, server: ServerId) {
+        if planted(Bug::StartSlotLeak) && self.starting.contains(&server) {
+            return;
+        }
         if !self.starting.remove(&server) {
             self.waiting.retain(|waiting| *waiting != server);
         }

@@ -8,6 +8,7 @@ use std::{
 use crate::{
     ids::{CallId, InputId},
     input::Request,
+    planted::{Bug, planted},
     time::Time,
     wire::RawJson,
 };
@@ -160,6 +161,8 @@ impl Calls {
 
     fn leave(&mut self, id: CallId, ticket: u64, stage: &Stage) {
         match stage {
+            Stage::Parked if planted(Bug::QueueSlotLeak) => {}
+            Stage::Pausing if planted(Bug::InFlightLeak) => {}
             Stage::Parked => {
                 self.queue.remove(&(ticket, id));
             }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{
     Context, Server,
-    calls::Stage,
+    calls::{Call, Stage},
     state::{After, State},
     timers::Due,
 };
@@ -14,6 +14,7 @@ use crate::{
     ids::CallId,
     input::{CallOptions, Request},
     link::Note,
+    planted::{Bug, planted},
     session::{Fault, Purpose, Session},
     time::Time,
     wire::{
@@ -63,6 +64,9 @@ impl Server {
 
     /// Gives up a call, wherever it is.
     pub(crate) fn cancel(&mut self, cx: &mut Context<'_>, call: CallId, reason: Option<&str>) {
+        if planted(Bug::LostCancel) && !self.calls.get(call).is_some_and(Call::is_begun) {
+            return;
+        }
         let reason = reason.unwrap_or("the caller gave up");
         if let Some(sent) = self.withdraw(cx, call, reason) {
             self.end_call(cx, call, Err(CallError::Cancelled { sent }));
@@ -107,7 +111,8 @@ impl Server {
             | State::Backoff(_)
             | State::Failed(_) => 0,
         };
-        if self.calls.queued() >= self.limits.queue.saturating_add(sendable) {
+        let extra = usize::from(planted(Bug::QueueOffByOne));
+        if self.calls.queued() >= self.limits.queue.saturating_add(sendable + extra) {
             let retry_after = self.retry_after(cx);
             return Err(CallError::Overloaded {
                 server: self.name.clone(),
@@ -135,7 +140,8 @@ impl Server {
     /// Sends parked calls, in order, while the server takes them; while it drains, the next rounds
     /// of those it has begun.
     pub(super) fn dispatch(&mut self, cx: &mut Context<'_>) {
-        while self.calls.in_flight() < self.limits.in_flight {
+        let extra = usize::from(planted(Bug::InFlightOffByOne));
+        while self.calls.in_flight() < self.limits.in_flight + extra {
             let Some(id) = self.calls.next_parked() else {
                 return;
             };
@@ -159,7 +165,7 @@ impl Server {
                 | State::Backoff(_)
                 | State::Failed(_) => return,
             };
-            if !live.session.link.has_credit() {
+            if !live.session.link.has_credit() && !planted(Bug::CreditIgnored) {
                 return;
             }
             let answers = call.answers.as_ref();
@@ -228,7 +234,9 @@ impl Server {
 
     /// Progress starts the deadline anew, up to the longest a call may take.
     pub(super) fn on_progress(&mut self, now: Time, id: CallId) {
-        if let Some(timeout) = self.calls.get(id).map(|call| call.timeout) {
+        if let Some(timeout) = self.calls.get(id).map(|call| call.timeout)
+            && !planted(Bug::DeadlineNotMoved)
+        {
             self.start_deadline_anew(now, id, timeout);
         }
     }
@@ -287,7 +295,9 @@ impl Server {
             return;
         };
         self.timers.remove(call.due, Due::Call(id));
-        if let Stage::Asking(asking) = call.stage {
+        if let Stage::Asking(asking) = call.stage
+            && !planted(Bug::QuestionLeak)
+        {
             self.withdraw_questions(cx, asking.open.into_keys());
         }
         let span = cx.now.since(call.accepted);
@@ -310,6 +320,9 @@ impl Server {
             }
         }
         for id in self.calls.begun_ids() {
+            if planted(Bug::ForgottenRound) {
+                continue;
+            }
             self.end_gone(cx, id, loss, Sent::Unknown);
         }
         self.lose_checks(cx);

@@ -9,7 +9,13 @@ use super::{
     state::{After, Cause, Closing, Opening, State},
     timers::Timer,
 };
-use crate::{effect::Effect, error::Failure, link::Note, time::Time};
+use crate::{
+    effect::Effect,
+    error::Failure,
+    link::Note,
+    planted::{Bug, planted},
+    time::Time,
+};
 
 impl Server {
     /// Makes the way for what is to come `after`: at once where nothing runs, else by draining.
@@ -127,7 +133,7 @@ impl Server {
         self.timers.disarm(Timer::Terminate);
         if eof {
             self.kill(cx);
-        } else {
+        } else if !planted(Bug::KillForgotten) {
             self.timers
                 .arm(Timer::ExitWait, cx.now.after(self.limits.exit_wait));
         }
@@ -151,7 +157,9 @@ impl Server {
         let State::Closing(closing) = std::mem::replace(&mut self.state, State::Stopped) else {
             return;
         };
-        self.timers.disarm_incarnation();
+        if !planted(Bug::TimerLeftArmed) {
+            self.timers.disarm_incarnation();
+        }
         self.request_due.clear();
         self.pid = None;
         let Closing {

@@ -5,6 +5,7 @@ use std::{collections::VecDeque, time::Duration};
 use crate::{
     config::{Restart, ServerLimits},
     error::{Exit, Failure},
+    planted::{Bug, planted},
     rng::Rng,
     time::Time,
 };
@@ -65,7 +66,8 @@ impl Budget {
         {
             self.recent.pop_front();
         }
-        if self.recent.len() >= limits.restarts {
+        let extra = usize::from(planted(Bug::BudgetOffByOne));
+        if self.recent.len() >= limits.restarts + extra {
             return Verdict::Spent;
         }
         self.recent.push_back(now);

@@ -5,6 +5,7 @@ use crate::{
     error::CommandError,
     event::{CatalogKind, Event, Reply},
     ids::CommandId,
+    planted::{Bug, planted},
     session::ListState,
 };
 
@@ -90,7 +91,19 @@ impl Server {
     fn outcome(&self, waiter: &Waiter) -> Option<Result<Reply, CommandError>> {
         match waiter.goal {
             Goal::Gone => None,
-            Goal::Stopped => self.is_at_rest().then_some(Ok(Reply::Done)),
+            Goal::Stopped => match &self.state {
+                State::Stopped | State::Backoff(_) | State::Failed(_) => Some(Ok(Reply::Done)),
+                State::Draining(..) | State::Closing(_) => None,
+                _ if planted(Bug::EndlessWait) => None,
+                State::Waiting(_)
+                | State::Starting(_)
+                | State::Probing(_)
+                | State::Handshaking(_)
+                | State::Ready(_) => Some(Err(CommandError::Superseded {
+                    server: self.name.clone(),
+                    by: "restarted".to_owned(),
+                })),
+            },
             Goal::Ready => match &self.state {
                 State::Ready(_) => Some(Ok(Reply::Done)),
                 State::Backoff(failure) | State::Failed(failure) => {

@@ -26,6 +26,7 @@ use crate::{
     event::{CatalogKind, Implementation},
     ids::CallId,
     link::{Link, Outbox},
+    planted::{Bug, planted},
     wire::{
         Era, Id, ParamsError, RawJson, Revision,
         bodies::{Introduction, Question, ServerCapabilities},
@@ -212,10 +213,13 @@ impl Session {
         self.remember_abandoned(request);
         let reason = serde_json::Value::from(reason);
         let params = format!(r#"{{"requestId":{request},"reason":{reason}}}"#);
-        self.link.send(
-            frame::notification("notifications/cancelled", Some(&params)),
-            out,
-        );
+        let notice = frame::notification("notifications/cancelled", Some(&params));
+        if !planted(Bug::SilentCancel) {
+            self.link.send(notice, out);
+        }
+        if planted(Bug::IdReuse) {
+            self.next_request = request;
+        }
         Some(pending.purpose)
     }
 

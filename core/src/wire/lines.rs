@@ -4,6 +4,8 @@ use std::{collections::VecDeque, mem};
 
 use bytes::Bytes;
 
+use crate::planted::{Bug, planted};
+
 /// Cuts a stream of bytes into lines; any split of the bytes gives the same lines.
 ///
 /// Push a chunk, then take lines until there are none, then push the next. Held that way, memory
@@ -157,6 +159,9 @@ fn gather(begun: &mut Vec<u8>, tail: &[u8], limit: usize) {
         begun.reserve_exact(doubled.max(needed).saturating_sub(begun.len()));
     }
     begun.extend_from_slice(tail);
+    if planted(Bug::SplitLosesByte) {
+        begun.pop();
+    }
 }
 
 /// The line without `\r` at its end; nothing where it is blank.

@@ -632,3 +632,25 @@ fn a_last_answer_without_a_line_break_counts_and_a_part_of_one_does_not() {
     assert!(matches!(outcome, CallError::ServerGone { .. }));
     assert!(!format!("{outcome:?}").contains("secret"), "{outcome:?}");
 }
+
+#[test]
+fn disabling_a_server_ends_when_a_restart_brings_it_back() {
+    let mut world = World::new();
+    let link = world.modern(server("a"));
+    let mut config = server("a");
+    config.enabled = false;
+    let config = Box::new(config);
+    let disable = world.command(|id| McpCommand::UpdateConfig { id, config });
+    let restart = world.command(|id| McpCommand::Restart {
+        id,
+        server: "a".to_owned(),
+    });
+    assert_eq!(world.reply(disable), None);
+    world.exit(link, Exit::Code(0));
+    world.opened();
+    let Some(Err(CommandError::Superseded { by, .. })) = world.reply(disable) else {
+        panic!()
+    };
+    assert_eq!(by, "restarted");
+    assert_eq!(world.reply(restart), None);
+}

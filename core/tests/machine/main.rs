@@ -19,5 +19,4 @@ mod lifecycle;
 mod questions;
 mod replay;
 mod restarts;
-mod swarm;
 mod world;

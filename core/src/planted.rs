@@ -1,0 +1,78 @@
+//! Bugs that a build can plant on purpose, to show that the simulator finds them.
+//!
+//! None is there unless the compiler is told `--cfg mcp_fleet_planted="name"`, which no feature
+//! and no profile does; `tests/sim/planted.sh` builds with each of them in turn.
+
+/// A bug that can be planted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Bug {
+    /// Signals of an older incarnation are taken for the current one's.
+    StaleReply,
+    /// A queued call cannot be cancelled.
+    LostCancel,
+    /// A call that fails has its outcome told twice.
+    DoubleReply,
+    /// A call that leaves the queue keeps its place in it.
+    QueueSlotLeak,
+    /// A call whose pause ends keeps its place in flight.
+    InFlightLeak,
+    /// The queue takes one call too many.
+    QueueOffByOne,
+    /// One call too many is sent.
+    InFlightOffByOne,
+    /// A frame that was written in part is said never to have been sent.
+    SentNoAfterWrite,
+    /// Calls between two rounds outlive their server.
+    ForgottenRound,
+    /// Progress does not move the deadline.
+    DeadlineNotMoved,
+    /// The server is not told that a call was given up.
+    SilentCancel,
+    /// The group is not swept while a grandchild holds the output open.
+    KillForgotten,
+    /// The id of a request that was given up is used again.
+    IdReuse,
+    /// Deadlines of an incarnation outlive it.
+    TimerLeftArmed,
+    /// A line that arrives in pieces loses a byte.
+    SplitLosesByte,
+    /// Progress that does not grow is told.
+    ProgressNotGrowing,
+    /// Calls are sent to a server that does not read.
+    CreditIgnored,
+    /// The questions of a call outlive it.
+    QuestionLeak,
+    /// A command waits for a stop that a restart has undone.
+    EndlessWait,
+    /// One restart too many is granted.
+    BudgetOffByOne,
+    /// A server that has started keeps its place among those that start.
+    StartSlotLeak,
+}
+
+/// Whether this build has the bug.
+pub(crate) const fn planted(bug: Bug) -> bool {
+    match bug {
+        Bug::StaleReply => cfg!(mcp_fleet_planted = "stale_reply"),
+        Bug::LostCancel => cfg!(mcp_fleet_planted = "lost_cancel"),
+        Bug::DoubleReply => cfg!(mcp_fleet_planted = "double_reply"),
+        Bug::QueueSlotLeak => cfg!(mcp_fleet_planted = "queue_slot_leak"),
+        Bug::InFlightLeak => cfg!(mcp_fleet_planted = "in_flight_leak"),
+        Bug::QueueOffByOne => cfg!(mcp_fleet_planted = "queue_off_by_one"),
+        Bug::InFlightOffByOne => cfg!(mcp_fleet_planted = "in_flight_off_by_one"),
+        Bug::SentNoAfterWrite => cfg!(mcp_fleet_planted = "sent_no_after_write"),
+        Bug::ForgottenRound => cfg!(mcp_fleet_planted = "forgotten_round"),
+        Bug::DeadlineNotMoved => cfg!(mcp_fleet_planted = "deadline_not_moved"),
+        Bug::SilentCancel => cfg!(mcp_fleet_planted = "silent_cancel"),
+        Bug::KillForgotten => cfg!(mcp_fleet_planted = "kill_forgotten"),
+        Bug::IdReuse => cfg!(mcp_fleet_planted = "id_reuse"),
+        Bug::TimerLeftArmed => cfg!(mcp_fleet_planted = "timer_left_armed"),
+        Bug::SplitLosesByte => cfg!(mcp_fleet_planted = "split_loses_byte"),
+        Bug::ProgressNotGrowing => cfg!(mcp_fleet_planted = "progress_not_growing"),
+        Bug::CreditIgnored => cfg!(mcp_fleet_planted = "credit_ignored"),
+        Bug::EndlessWait => cfg!(mcp_fleet_planted = "endless_wait"),
+        Bug::BudgetOffByOne => cfg!(mcp_fleet_planted = "budget_off_by_one"),
+        Bug::StartSlotLeak => cfg!(mcp_fleet_planted = "start_slot_leak"),
+        Bug::QuestionLeak => cfg!(mcp_fleet_planted = "question_leak"),
+    }
+}

@@ -1,0 +1,109 @@
+//! What may follow what: the one place that knows what becomes of a server after a start, a crash
+//! or an order. Policies of supervision are to be added here.
+
+use mcp_fleet_core::{Exit, Failure, ServerState, Timer, config::Restart};
+
+/// Whether a server may go from one state to the other.
+pub(super) const fn may_follow(before: ServerState, after: ServerState) -> bool {
+    use ServerState::{
+        Backoff, Closing, Draining, Failed, Handshaking, Probing, Ready, Starting, Stopped, Waiting,
+    };
+    match after {
+        Waiting => matches!(before, Stopped | Failed | Closing | Backoff | Waiting),
+        Starting => matches!(before, Stopped | Failed | Closing | Backoff | Waiting),
+        Probing => matches!(before, Starting | Handshaking),
+        Handshaking => matches!(before, Starting | Probing),
+        Ready => matches!(before, Probing | Handshaking),
+        Draining => matches!(before, Ready),
+        Closing => matches!(before, Starting | Probing | Handshaking | Ready | Draining),
+        Stopped => matches!(before, Closing | Failed | Stopped | Backoff | Waiting),
+        // What cannot be opened goes there at once.
+        Backoff | Failed => matches!(before, Closing | Starting),
+        _ => false,
+    }
+}
+
+/// Whether a server may be started again by itself: its policy wants it, and it could help.
+pub(super) fn may_restart(failure: &Failure, policy: Restart) -> bool {
+    let curable = !matches!(
+        failure,
+        Failure::CannotStart {
+            transient: false,
+            ..
+        } | Failure::Incompatible { .. }
+    );
+    let orderly = matches!(
+        failure,
+        Failure::Crashed {
+            exit: Some(Exit::Code(0)),
+            ..
+        } | Failure::EndedEarly {
+            exit: Some(Exit::Code(0)),
+            ..
+        }
+    );
+    let wanted = match policy {
+        Restart::Always => true,
+        Restart::OnFailure => !orderly,
+        Restart::Never => false,
+    };
+    curable && wanted
+}
+
+/// Whether the server has one of the places for servers that start.
+pub(super) const fn is_starting(state: ServerState) -> bool {
+    matches!(
+        state,
+        ServerState::Starting | ServerState::Probing | ServerState::Handshaking
+    )
+}
+
+/// Whether the server has come to an end, good or bad, until something else is wanted of it.
+const fn is_at_rest(state: ServerState) -> bool {
+    matches!(state, ServerState::Stopped | ServerState::Failed)
+}
+
+/// Whether no call may be open: nothing will ever come that could serve it.
+pub(super) const fn holds_no_calls(state: ServerState) -> bool {
+    is_at_rest(state)
+}
+
+/// Whether a server may stay so when nothing goes wrong any more.
+pub(super) const fn is_settled(state: ServerState) -> bool {
+    is_at_rest(state) || matches!(state, ServerState::Ready)
+}
+
+/// Whether a new call is certain to be taken, but for want of room.
+pub(super) const fn takes_calls(state: ServerState) -> bool {
+    matches!(
+        state,
+        ServerState::Waiting
+            | ServerState::Backoff
+            | ServerState::Starting
+            | ServerState::Probing
+            | ServerState::Handshaking
+            | ServerState::Ready
+    )
+}
+
+/// Whether a new call is certain to be refused.
+pub(super) const fn refuses_calls(state: ServerState) -> bool {
+    is_at_rest(state)
+}
+
+/// Whether a server in this state may wait for this.
+pub(super) const fn may_wait_for(state: ServerState, timer: Timer) -> bool {
+    use ServerState::{Backoff, Closing, Draining, Failed, Handshaking, Probing, Ready, Starting};
+    match timer {
+        Timer::Start => matches!(state, Starting | Probing | Handshaking),
+        Timer::Probe => matches!(state, Probing),
+        Timer::Drain => matches!(state, Draining),
+        Timer::CloseInput | Timer::Terminate | Timer::ExitWait => matches!(state, Closing),
+        Timer::Listen | Timer::Refresh | Timer::Health => matches!(state, Ready),
+        Timer::Request | Timer::Round => matches!(state, Ready | Draining | Closing),
+        Timer::Backoff => matches!(state, Backoff),
+        Timer::Revive => matches!(state, Failed),
+        Timer::Call => !holds_no_calls(state),
+        _ => false,
+    }
+}

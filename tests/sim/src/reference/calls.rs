@@ -1,0 +1,122 @@
+//! What must come of each call.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use mcp_fleet_core::{CallId, InputId, LinkId, Time};
+
+use crate::server::Answer;
+
+/// A call, from its acceptance to its outcome.
+#[derive(Debug)]
+pub(super) struct Call {
+    pub(super) server: String,
+    /// Its place in the order of acceptance.
+    pub(super) ticket: u64,
+    pub(super) timeout: std::time::Duration,
+    pub(super) due: Time,
+    pub(super) due_max: Time,
+    pub(super) wants_progress: bool,
+    pub(super) progress: Option<f64>,
+    pub(super) stage: Stage,
+    /// Where its frames begin in the streams they went into.
+    pub(super) frames: Vec<(LinkId, u64)>,
+    pub(super) rounds: u32,
+}
+
+#[derive(Clone, PartialEq, Debug)]
+pub(super) enum Stage {
+    Parked,
+    Sent(LinkId, u64),
+    Asking(BTreeSet<InputId>),
+    /// A round that asked nothing is repeated at this time.
+    Pausing(Time),
+}
+
+impl Call {
+    /// Whether it holds one of the places in flight.
+    pub(super) const fn is_in_flight(&self) -> bool {
+        matches!(self.stage, Stage::Sent(..) | Stage::Pausing(_))
+    }
+
+    pub(super) fn is_parked(&self) -> bool {
+        self.stage == Stage::Parked
+    }
+
+    pub(super) const fn is_fresh(&self) -> bool {
+        self.frames.is_empty()
+    }
+
+    pub(super) fn start_anew(&mut self, now: Time) {
+        self.due = now.after(self.timeout).min(self.due_max);
+    }
+}
+
+/// What the input of one turn makes certain, or possible, for a call.
+#[derive(Clone, PartialEq, Debug)]
+pub(super) enum Fate {
+    /// Its answer came: this is its outcome, in this turn.
+    Answered(Answer),
+    /// Its caller gave it up.
+    Cancelled,
+    /// The application refused what its server asked.
+    Refused,
+    /// All was answered that its server asked.
+    Resumed,
+}
+
+/// All calls that have not ended, and the ids of those that have.
+#[derive(Debug, Default)]
+pub(super) struct Calls {
+    pub(super) open: BTreeMap<CallId, Call>,
+    pub(super) ended: BTreeSet<CallId>,
+    pub(super) in_flight: BTreeMap<(LinkId, u64), CallId>,
+    next_ticket: u64,
+}
+
+impl Calls {
+    pub(super) const fn ticket(&mut self) -> u64 {
+        self.next_ticket += 1;
+        self.next_ticket
+    }
+
+    pub(super) fn of<'a>(
+        &'a self,
+        server: &'a str,
+    ) -> impl Iterator<Item = (&'a CallId, &'a Call)> {
+        self.open
+            .iter()
+            .filter(move |(_, call)| call.server == server)
+    }
+
+    /// Calls that wait to be sent, and calls in flight.
+    pub(super) fn count(&self, server: &str) -> (usize, usize) {
+        let parked = self.of(server).filter(|(_, call)| call.is_parked()).count();
+        let in_flight = self
+            .of(server)
+            .filter(|(_, call)| call.is_in_flight())
+            .count();
+        (parked, in_flight)
+    }
+
+    pub(super) fn move_to(&mut self, id: CallId, stage: Stage) {
+        let Some(call) = self.open.get_mut(&id) else {
+            return;
+        };
+        if let Stage::Sent(link, request) = call.stage {
+            self.in_flight.remove(&(link, request));
+        }
+        if let Stage::Sent(link, request) = stage {
+            self.in_flight.insert((link, request), id);
+        }
+        call.stage = stage;
+    }
+
+    pub(super) fn end(&mut self, id: CallId) -> Option<Call> {
+        let call = self.open.remove(&id)?;
+        self.ended.insert(id);
+        if let Stage::Sent(link, request) = call.stage {
+            self.in_flight.remove(&(link, request));
+        }
+        Some(call)
+    }
+}

@@ -1,0 +1,287 @@
+//! What the machine may tell, and when.
+
+use mcp_fleet_core::{
+    CallError, CallId, CommandError, CommandId, Event, InputId, RawJson, Reply, Sent, ServerName,
+    ServerState,
+};
+
+use super::{
+    Asked, Command, ONE_OUTCOME, ReferenceState,
+    calls::{Call, Fate, Stage},
+};
+use crate::{
+    server::Answer,
+    violation::{Violation, promise},
+};
+
+const ONE_END: &str = "one end a command";
+const SENT: &str = "`sent` is no only where no byte was written";
+const OWN_ANSWER: &str = "each caller gets its own answer";
+
+impl ReferenceState {
+    pub(super) fn on_event(&mut self, event: &Event) -> Result<(), Violation> {
+        match event {
+            Event::CommandEnded { id, outcome } => self.on_command_ended(*id, outcome),
+            Event::CallEnded { call, outcome } => self.on_call_ended(*call, outcome),
+            Event::CallProgress { call, progress, .. } => {
+                let expected = (!self.progress.is_empty()).then(|| self.progress.remove(0));
+                promise!(
+                    expected == Some((*call, *progress)),
+                    "growth is told",
+                    "{call:?} {progress}, not {expected:?}"
+                );
+                Ok(())
+            }
+            Event::ServerChanged {
+                server,
+                state,
+                failure,
+                ..
+            } => {
+                let newest = self.links.newest(server.as_str());
+                let Some(book) = self.servers.get_mut(server.as_str()) else {
+                    promise!(false, "only deployed servers change", "{server}");
+                    return Ok(());
+                };
+                book.enter(*state)?;
+                promise!(
+                    failure.is_none()
+                        || matches!(state, ServerState::Failed | ServerState::Backoff),
+                    "a server fails for a reason that was seen",
+                    "{state} with {failure:?}"
+                );
+                if let (Some(failure), ServerState::Backoff) = (failure, state) {
+                    book.grant_restart(failure, self.now)?;
+                }
+                if let (Some(failure), Some((_, link))) = (failure, newest) {
+                    book.judge_failure(failure, self.now, link)?;
+                }
+                Ok(())
+            }
+            Event::InputRequested {
+                input,
+                server,
+                call,
+                ..
+            } => self.on_question(*input, server, *call),
+            Event::InputWithdrawn { input } => {
+                let open = self.inputs.remove(input);
+                promise!(
+                    open.is_some(),
+                    "only open questions are withdrawn",
+                    "{input:?}"
+                );
+                Ok(())
+            }
+            Event::CatalogChanged {
+                server, entries, ..
+            } => {
+                let known = self.servers.get(server.as_str());
+                let bound = known.map_or(0, |server| server.limits.entries);
+                promise!(*entries <= bound, "lists are bounded", "{entries} entries");
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn on_command_ended(
+        &mut self,
+        id: CommandId,
+        outcome: &Result<Reply, CommandError>,
+    ) -> Result<(), Violation> {
+        let command = self.commands.remove(&id);
+        promise!(
+            self.ended_commands.insert(id) && command.is_some(),
+            ONE_END,
+            "{id:?} {outcome:?}"
+        );
+        match (command, outcome) {
+            (Some(Command::Undeploy(server)), Ok(_)) => {
+                self.servers.remove(&server);
+                self.slots.retain(|_, name| *name != server);
+            }
+            (Some(Command::Answer { known }), outcome) => {
+                promise!(known == outcome.is_ok(), ONE_END, "{id:?} {outcome:?}");
+            }
+            (_, Err(CommandError::FleetFull { .. })) => {
+                let full = self.servers.len() >= self.limits.servers;
+                promise!(
+                    full,
+                    "admission",
+                    "{} servers are no full fleet",
+                    self.servers.len()
+                );
+            }
+            (_, Err(CommandError::ShuttingDown)) => {
+                promise!(self.shut_down, "admission", "nobody shut down");
+            }
+            (_, Err(CommandError::NotFound { server, .. })) => {
+                let known = self.servers.get(server).is_some();
+                promise!(!known, "admission", "{server} is deployed");
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn on_question(
+        &mut self,
+        input: InputId,
+        server: &ServerName,
+        call: Option<CallId>,
+    ) -> Result<(), Violation> {
+        promise!(
+            input.0 > self.last_input,
+            "a question comes once",
+            "{input:?}"
+        );
+        self.last_input = input.0;
+        let name = server.as_str().to_owned();
+        let bound = self.servers.get(&name).map_or(0, |book| book.limits.inputs);
+        let open = self
+            .inputs
+            .values()
+            .filter(|asked| asked.server == name)
+            .count();
+        promise!(
+            open < bound,
+            "questions are bounded",
+            "{open} of {bound} are open"
+        );
+        if let Some(call) = call.and_then(|call| self.calls.open.get_mut(&call))
+            && let Stage::Asking(inputs) = &mut call.stage
+        {
+            inputs.insert(input);
+        }
+        self.inputs.insert(input, Asked { server: name, call });
+        Ok(())
+    }
+
+    fn on_call_ended(
+        &mut self,
+        id: CallId,
+        outcome: &Result<RawJson, CallError>,
+    ) -> Result<(), Violation> {
+        promise!(
+            !self.calls.ended.contains(&id),
+            ONE_OUTCOME,
+            "{id:?} ended twice"
+        );
+        let Some(call) = self.calls.open.get(&id) else {
+            promise!(false, ONE_OUTCOME, "{id:?} was never made");
+            return Ok(());
+        };
+        self.judge_outcome(id, call, outcome)?;
+        if let (
+            Err(CallError::TimedOut { .. } | CallError::Cancelled { .. }),
+            Stage::Sent(link, request),
+        ) = (outcome, &call.stage)
+        {
+            let open = self
+                .links
+                .get(*link)
+                .is_some_and(|book| !book.over && !book.input_closed);
+            if open {
+                self.notices.insert((*link, *request));
+            }
+        }
+        self.calls.end(id);
+        self.outcomes += 1;
+        self.results += u64::from(outcome.is_ok());
+        Ok(())
+    }
+
+    fn judge_outcome(
+        &self,
+        id: CallId,
+        call: &Call,
+        outcome: &Result<RawJson, CallError>,
+    ) -> Result<(), Violation> {
+        let fate = self.fates.get(&id);
+        let as_told = |kept: bool| -> Result<(), Violation> {
+            promise!(
+                kept,
+                OWN_ANSWER,
+                "{id:?} ends with {outcome:?}: {fate:?} {call:?}"
+            );
+            Ok(())
+        };
+        let in_round = matches!(fate, Some(Fate::Answered(Answer::Round { .. })));
+        let error = match outcome {
+            Ok(result) => {
+                let expected = Fate::Answered(Answer::Result(result.as_str().to_owned()));
+                return as_told(fate == Some(&expected));
+            }
+            Err(error) => error,
+        };
+        match error {
+            CallError::Rpc(error) => {
+                as_told(fate == Some(&Fate::Answered(Answer::Error(error.code))))
+            }
+            CallError::Protocol { .. } => {
+                let bound = self
+                    .servers
+                    .get(&call.server)
+                    .map_or(0, |book| book.limits.rounds);
+                let too_many = in_round && call.rounds > bound;
+                as_told(
+                    too_many
+                        || fate == Some(&Fate::Answered(Answer::Broken))
+                        || fate == Some(&Fate::Answered(Answer::Vain)),
+                )
+            }
+            CallError::InputRefused { .. } => as_told(in_round || fate == Some(&Fate::Refused)),
+            CallError::Cancelled { sent } => {
+                as_told(fate == Some(&Fate::Cancelled))?;
+                judge_sent(id, *sent, !call.is_fresh())
+            }
+            CallError::TimedOut { sent, .. } => {
+                promise!(
+                    call.due <= self.now,
+                    "deadlines are kept",
+                    "{id:?} timed out at {:?}, before {:?}",
+                    self.now,
+                    call.due
+                );
+                judge_sent(id, *sent, !call.is_fresh())
+            }
+            CallError::ServerGone { sent, .. } => self.judge_gone(id, call, *sent),
+            refusal => {
+                let verdict = self.verdict.filter(|(new, _)| *new == id);
+                let lost = matches!(refusal, CallError::Unavailable { .. }) && call.is_fresh();
+                let kept = verdict.map_or(lost, |(_, verdict)| verdict.allows(refusal));
+                promise!(
+                    kept,
+                    "admission",
+                    "{id:?} {refusal:?}: {verdict:?} {call:?}"
+                );
+                Ok(())
+            }
+        }
+    }
+
+    /// A call that its server left behind. What was written is known to the byte by now.
+    fn judge_gone(&self, id: CallId, call: &Call, sent: Sent) -> Result<(), Violation> {
+        let Some((link, start)) = call.frames.last() else {
+            return judge_sent(id, sent, false);
+        };
+        let book = self.links.get(*link);
+        let closing =
+            |name| self.servers.get(name).map(|book| book.state) == Some(ServerState::Closing);
+        let gone = book.is_some_and(|book| book.over || book.input_closed || closing(&book.server));
+        promise!(gone, OWN_ANSWER, "{id:?}: {link:?} is not gone");
+        let written = book.is_some_and(|book| book.wrote > *start);
+        judge_sent(id, sent, written || call.rounds > 0)
+    }
+}
+
+fn judge_sent(id: CallId, sent: Sent, begun: bool) -> Result<(), Violation> {
+    let expected = if begun { Sent::Unknown } else { Sent::No };
+    promise!(
+        sent == expected,
+        SENT,
+        "{id:?} says {sent:?}, not {expected:?}"
+    );
+    Ok(())
+}

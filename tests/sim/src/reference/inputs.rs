@@ -1,0 +1,261 @@
+//! What an input makes certain.
+
+use std::collections::BTreeSet;
+
+use mcp_fleet_core::{
+    CallId, CommandError, CommandId, Event, InputId, LinkId, McpCommand, Signal,
+    config::ServerConfig,
+};
+
+use super::{
+    Command, ReferenceState,
+    calls::{Call, Fate, Stage},
+};
+use crate::{
+    link::Heard,
+    server::{Answer, Meaning},
+};
+
+impl ReferenceState {
+    pub(super) fn on_command(&mut self, command: &McpCommand, events: &[Event]) {
+        match command {
+            McpCommand::Deploy { id, config } => {
+                self.begin(*id, Command::Other);
+                if !refused(*id, events) {
+                    self.servers.add(config);
+                }
+            }
+            McpCommand::UpdateConfig { id, config } => {
+                self.begin(*id, Command::Other);
+                if !refused(*id, events) {
+                    self.reconfigure(config);
+                }
+            }
+            McpCommand::Undeploy { id, server } => {
+                self.begin(*id, Command::Undeploy(server.clone()));
+            }
+            McpCommand::Shutdown { id, .. } => {
+                self.begin(*id, Command::Other);
+                self.shut_down = true;
+            }
+            McpCommand::Answer { id, input, answer } => {
+                let known = self.inputs.contains_key(input);
+                self.begin(*id, Command::Answer { known });
+                self.on_answer(*input, answer.is_ok());
+            }
+            McpCommand::Restart { id, server } => {
+                self.begin(*id, Command::Other);
+                if let Some(server) = self.servers.get_mut(server) {
+                    server.forgive();
+                }
+            }
+            McpCommand::HealthCheck { id, .. }
+            | McpCommand::ListServers { id }
+            | McpCommand::ListCatalog { id, .. }
+            | McpCommand::GetMetrics { id, .. } => self.begin(*id, Command::Other),
+            McpCommand::Cancel { call, .. } => self.on_cancel(*call),
+            McpCommand::Execute {
+                call,
+                server,
+                request,
+                options,
+            } => {
+                let verdict = self.judge(server, request);
+                self.verdict = Some((*call, verdict));
+                let (limits, now) = (self.servers.get(server).map(|book| &book.limits), self.now);
+                let (timeout, timeout_max) = limits.map_or_else(Default::default, |limits| {
+                    (
+                        options.timeout.unwrap_or(limits.timeout),
+                        limits.timeout_max,
+                    )
+                });
+                let ticket = self.calls.ticket();
+                let call_book = Call {
+                    server: server.clone(),
+                    ticket,
+                    timeout,
+                    due: now.after(timeout),
+                    due_max: now.after(timeout_max.max(timeout)),
+                    wants_progress: options.progress,
+                    progress: None,
+                    stage: Stage::Parked,
+                    frames: Vec::new(),
+                    rounds: 0,
+                };
+                self.calls.open.insert(*call, call_book);
+            }
+            _ => {}
+        }
+    }
+
+    fn begin(&mut self, id: CommandId, command: Command) {
+        self.commands.insert(id, command);
+    }
+
+    fn reconfigure(&mut self, config: &ServerConfig) {
+        if let Some(server) = self.servers.get_mut(config.name.as_str()) {
+            server.retune(config.restart, &config.limits);
+            // Another kind is a fresh start; to forgive too much is to ask too little.
+            server.forgive();
+        }
+    }
+
+    fn on_cancel(&mut self, id: CallId) {
+        if self.calls.open.contains_key(&id) {
+            self.fates.insert(id, Fate::Cancelled);
+        }
+    }
+
+    fn on_answer(&mut self, input: InputId, kindly: bool) {
+        let Some(asked) = self.inputs.remove(&input) else {
+            return;
+        };
+        let Some(id) = asked.call else { return };
+        let Some(call) = self.calls.open.get_mut(&id) else {
+            return;
+        };
+        if !kindly {
+            self.fates.insert(id, Fate::Refused);
+            return;
+        }
+        if let Stage::Asking(open) = &mut call.stage {
+            open.remove(&input);
+            if open.is_empty() {
+                self.calls.move_to(id, Stage::Parked);
+                self.fates.insert(id, Fate::Resumed);
+            }
+        }
+    }
+
+    /// Rounds that asked nothing are due again.
+    pub(super) fn end_pauses(&mut self) {
+        let now = self.now;
+        let due: Vec<_> = self
+            .calls
+            .open
+            .iter()
+            .filter(|(_, call)| matches!(call.stage, Stage::Pausing(at) if at <= now))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in due {
+            self.calls.move_to(id, Stage::Parked);
+        }
+    }
+
+    pub(super) fn on_signal(&mut self, signal: &Signal, heard: &[Heard]) {
+        let link = signal.link();
+        let Some(book) = self.links.live(link) else {
+            self.stale_signals += 1;
+            return;
+        };
+        book.on_signal(self.now, signal);
+        let ended = matches!(signal, Signal::Eof { .. });
+        for line in heard {
+            self.hear(link, line, ended);
+        }
+    }
+
+    /// `ended`: the line had no line break when the output ended.
+    fn hear(&mut self, link: LinkId, line: &Heard, ended: bool) {
+        let Some(book) = self.links.get_mut(link) else {
+            return;
+        };
+        let line_bytes = self
+            .servers
+            .get(&book.server)
+            .map_or(0, |server| server.limits.line_bytes);
+        if book.unreadable {
+            return;
+        }
+        if line.length > line_bytes {
+            book.unreadable = true;
+            book.broke_protocol = true;
+            return;
+        }
+        match &line.meaning {
+            // Of what breaks off in the middle only a whole, sound message counts.
+            Meaning::Answer {
+                answer: Answer::Broken,
+                ..
+            } if ended => {}
+            Meaning::Answer { request, answer } => {
+                book.botched |= book.is_greeting(*request);
+                if let Some(call) = self.calls.in_flight.get(&(link, *request)).copied() {
+                    self.on_answered(call, answer);
+                }
+            }
+            Meaning::Progress { request, progress } => {
+                if let Some(call) = self.calls.in_flight.get(&(link, *request)).copied() {
+                    self.on_progress(call, *progress);
+                }
+            }
+            Meaning::Asks(ids) => {
+                for id in ids {
+                    book.ask(id);
+                }
+            }
+            Meaning::Noise => book.broke_protocol = true,
+            Meaning::Other => {}
+        }
+    }
+
+    fn on_answered(&mut self, id: CallId, answer: &Answer) {
+        self.fates.insert(id, Fate::Answered(answer.clone()));
+        let Some(call) = self.calls.open.get_mut(&id) else {
+            return;
+        };
+        let pause = self
+            .servers
+            .get(&call.server)
+            .map_or_else(Default::default, |server| server.limits.round_pause);
+        let again = self.now.after(pause);
+        let stage = match answer {
+            Answer::Round {
+                asks: 0,
+                settled: true,
+            } => Stage::Parked,
+            Answer::Round { asks: 0, .. } => Stage::Pausing(again),
+            Answer::Round { .. } => Stage::Asking(BTreeSet::new()),
+            // It ends in this turn, and its id is free.
+            Answer::Result(_) | Answer::Error(_) | Answer::Broken | Answer::Vain => {
+                if let Stage::Sent(link, request) = call.stage {
+                    self.calls.in_flight.remove(&(link, request));
+                }
+                return;
+            }
+        };
+        call.rounds += 1;
+        call.due = call.due_max;
+        self.calls.move_to(id, stage);
+    }
+
+    fn on_progress(&mut self, id: CallId, progress: f64) {
+        let now = self.now;
+        let Some(call) = self.calls.open.get_mut(&id) else {
+            return;
+        };
+        if call.wants_progress && call.progress.is_none_or(|last| progress > last) {
+            call.progress = Some(progress);
+            call.start_anew(now);
+            self.progress.push((id, progress));
+        }
+    }
+}
+
+/// Whether a command that adds or changes a server was turned away at once.
+fn refused(id: CommandId, events: &[Event]) -> bool {
+    events.iter().any(|event| match event {
+        Event::CommandEnded {
+            id: ended,
+            outcome: Err(error),
+        } if *ended == id => matches!(
+            error,
+            CommandError::ShuttingDown
+                | CommandError::NotFound { .. }
+                | CommandError::AlreadyDeployed { .. }
+                | CommandError::FleetFull { .. }
+                | CommandError::Overloaded { .. }
+        ),
+        _ => false,
+    })
+}

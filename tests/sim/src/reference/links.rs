@@ -1,0 +1,236 @@
+//! What may pass over a link.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use mcp_fleet_core::{Effect, LinkId, Signal, Time};
+
+use crate::{
+    frame::Frame,
+    violation::{Violation, promise},
+};
+
+const ONE_LIFE: &str = "one life of a server at a time";
+const LADDER: &str = "the close ladder is climbed rung by rung, once";
+const IDS: &str = "ids of requests only grow";
+const GREETING: &str = "the handshake comes first, and does not go round";
+const CREDIT: &str = "bytes on their way are bounded";
+
+/// One incarnation, as far as its own traffic tells.
+#[derive(Debug, Default)]
+pub(super) struct LinkBook {
+    pub(super) server: String,
+    pub(super) opened_at: Time,
+    pub(super) over: bool,
+    pub(super) handed: u64,
+    pub(super) wrote: u64,
+    pub(super) input_closed: bool,
+    /// Nothing that it says can be read any more.
+    pub(super) unreadable: bool,
+    /// It gave a reason to give it up: noise, a line too long.
+    pub(super) broke_protocol: bool,
+    /// It refused or botched a handshake.
+    pub(super) botched: bool,
+    /// When it last said something.
+    pub(super) heard_at: Time,
+    /// Something of it ended.
+    pub(super) ended: bool,
+    kills: u32,
+    terminated: bool,
+    last_request: u64,
+    greeted: bool,
+    greetings: BTreeSet<u64>,
+    cancelled: BTreeSet<u64>,
+    /// Ids of questions, as they stand, and how often each waits for an answer.
+    asked: BTreeMap<String, u32>,
+    /// When the first page of each list was last asked for.
+    readings: BTreeMap<String, Time>,
+}
+
+impl LinkBook {
+    pub(super) fn new(server: String, opened_at: Time) -> Self {
+        Self {
+            server,
+            opened_at,
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn on_signal(&mut self, now: Time, signal: &Signal) {
+        match signal {
+            Signal::Wrote { bytes, .. } => self.wrote += bytes,
+            // What it says on the ladder comes too late to save it.
+            Signal::Bytes { .. } if !self.input_closed => self.heard_at = now,
+            Signal::Closed { .. } => {
+                self.ended |= !self.input_closed && self.kills == 0;
+                self.over = true;
+            }
+            Signal::OpenFailed { .. } => self.over = true,
+            Signal::Eof { .. } | Signal::Exited { .. } | Signal::WriteFailed { .. } => {
+                self.ended = true;
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) const fn has_credit(&self, write_bytes: u64) -> bool {
+        self.handed - self.wrote < write_bytes
+    }
+
+    pub(super) fn ask(&mut self, id: &str) {
+        *self.asked.entry(id.to_owned()).or_default() += 1;
+    }
+
+    pub(super) fn is_greeting(&self, request: u64) -> bool {
+        self.greetings.contains(&request)
+    }
+
+    /// A rung of the ladder, which stands in order.
+    pub(super) fn on_rung(&mut self, effect: &Effect) -> Result<(), Violation> {
+        promise!(!self.over, ONE_LIFE, "{effect:?} for a link that is over");
+        match effect {
+            Effect::CloseInput { .. } => {
+                promise!(!self.input_closed && self.kills == 0, LADDER, "{effect:?}");
+                self.input_closed = true;
+            }
+            Effect::Terminate { .. } => {
+                let in_order = self.input_closed && !self.terminated && self.kills == 0;
+                promise!(in_order, LADDER, "{effect:?}");
+                self.terminated = true;
+            }
+            Effect::Kill { .. } => {
+                self.kills += 1;
+                promise!(self.kills <= 2, LADDER, "{effect:?} for the third time");
+            }
+            Effect::Open { .. } | Effect::Send { .. } => {}
+        }
+        Ok(())
+    }
+
+    /// A frame on its way; the answer is where it begins. `interval` is the least time between two
+    /// readings of a list, `open` whether the handshake is over.
+    pub(super) fn on_frame(
+        &mut self,
+        now: Time,
+        length: u64,
+        frame: &Frame,
+        write_bytes: u64,
+        interval: std::time::Duration,
+        open: bool,
+    ) -> Result<u64, Violation> {
+        promise!(
+            !self.over && !self.input_closed && self.kills == 0,
+            ONE_LIFE,
+            "{frame:?} after the close"
+        );
+        let start = self.handed;
+        let under_way = self.handed - self.wrote;
+        self.handed += length;
+        if let Some(id) = &frame.answers {
+            let open = self.asked.get_mut(id).filter(|open| **open > 0);
+            let asked = open.map(|open| *open -= 1).is_some();
+            promise!(asked, "only questions are answered, once", "id {id}");
+            promise!(
+                under_way < write_bytes.saturating_mul(2),
+                CREDIT,
+                "{frame:?}"
+            );
+        }
+        if let (Some(id), Some(method)) = (frame.id, &frame.method) {
+            promise!(
+                id > self.last_request,
+                IDS,
+                "{id} after {}",
+                self.last_request
+            );
+            self.last_request = id;
+            if !open && (method == "initialize" || method == "server/discover") {
+                self.greetings.insert(id);
+            }
+            self.greeted |= method == "initialize" || method == "server/discover";
+            promise!(self.greeted, GREETING, "{method} came first");
+            promise!(self.greetings.len() <= 4, GREETING, "{:?}", self.greetings);
+            if method.ends_with("/list") && !frame.cursor {
+                self.on_reading(now, method, interval)?;
+            }
+            let first = self.is_greeting(id) || method == "subscriptions/listen";
+            promise!(first || under_way < write_bytes, CREDIT, "{frame:?}");
+        }
+        if let Some(id) = frame.cancels {
+            let known = id <= self.last_request && self.cancelled.insert(id);
+            promise!(known, "a request is taken back once", "{id}");
+            promise!(!self.is_greeting(id), GREETING, "{id} was cancelled");
+        }
+        Ok(start)
+    }
+
+    fn on_reading(
+        &mut self,
+        now: Time,
+        method: &str,
+        interval: std::time::Duration,
+    ) -> Result<(), Violation> {
+        if let Some(before) = self.readings.insert(method.to_owned(), now) {
+            let pause = now.since(before);
+            promise!(
+                pause >= interval || now < before,
+                "a list is read once an interval",
+                "{method} again after {pause:?}, not {interval:?}"
+            );
+        }
+        Ok(())
+    }
+}
+
+/// All links that ever were.
+#[derive(Debug, Default)]
+pub(super) struct Links(BTreeMap<LinkId, LinkBook>);
+
+impl Links {
+    pub(super) fn open(&mut self, now: Time, link: LinkId, server: &str) -> Result<(), Violation> {
+        let mut of_slot = self.0.iter().filter(|(id, _)| id.server == link.server);
+        let other = of_slot.find(|(id, book)| !book.over || **id >= link);
+        promise!(
+            other.is_none(),
+            ONE_LIFE,
+            "{link:?} beside or after {other:?}"
+        );
+        let mut of_name = self.0.values();
+        let twin = of_name.find(|book| !book.over && book.server == server);
+        promise!(twin.is_none(), ONE_LIFE, "{link:?} beside {twin:?}");
+        self.0.insert(link, LinkBook::new(server.to_owned(), now));
+        Ok(())
+    }
+
+    /// The link, while it is not over.
+    pub(super) fn live(&mut self, link: LinkId) -> Option<&mut LinkBook> {
+        self.0.get_mut(&link).filter(|book| !book.over)
+    }
+
+    pub(super) fn get(&self, link: LinkId) -> Option<&LinkBook> {
+        self.0.get(&link)
+    }
+
+    pub(super) fn get_mut(&mut self, link: LinkId) -> Option<&mut LinkBook> {
+        self.0.get_mut(&link)
+    }
+
+    /// The live link of a server.
+    pub(super) fn of(&self, server: &str) -> Option<&LinkBook> {
+        self.0
+            .values()
+            .rev()
+            .find(|book| !book.over && book.server == server)
+    }
+
+    /// The newest link of a server, live or not.
+    pub(super) fn newest(&self, server: &str) -> Option<(&LinkId, &LinkBook)> {
+        self.0
+            .iter()
+            .filter(|(_, book)| book.server == server)
+            .max_by_key(|(id, book)| (book.opened_at, **id))
+    }
+
+    pub(super) fn all_over(&self) -> bool {
+        self.0.values().all(|book| book.over)
+    }
+}

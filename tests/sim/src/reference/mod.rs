@@ -1,0 +1,356 @@
+//! The reference model: what must come of each call, command and server, and what must hold after
+//! every turn. It shares no code with the machine; it knows what the servers say from themselves.
+
+mod admission;
+mod aftermath;
+mod calls;
+mod effects;
+mod events;
+mod inputs;
+mod links;
+mod servers;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use mcp_fleet_core::{
+    CallId, CommandId, Deadline, Effect, Event, FleetStats, Input, InputId, LinkId, ServerId, Time,
+    config::FleetLimits,
+};
+
+use self::{
+    admission::Verdict,
+    calls::{Calls, Fate},
+    links::Links,
+    servers::Servers,
+};
+use crate::{
+    link::Heard,
+    violation::{Violation, promise},
+};
+
+const ONE_OUTCOME: &str = "one outcome a call";
+const BOOKS: &str = "the machine counts as the model does";
+const DEADLINE: &str = "deadlines are kept";
+const DISPATCH: &str = "a free place is not left empty";
+
+/// One turn of the machine, as it looks from outside.
+#[derive(Debug)]
+pub(crate) struct Turn<'a> {
+    pub(crate) at: Time,
+    /// What it was told; nothing where time passed.
+    pub(crate) input: Option<&'a Input>,
+    /// The lines that the input completes.
+    pub(crate) heard: &'a [Heard],
+    pub(crate) effects: &'a [Effect],
+    pub(crate) events: &'a [Event],
+    pub(crate) stats: &'a FleetStats,
+    pub(crate) next: Option<Deadline>,
+}
+
+/// The model of a fleet.
+#[derive(Debug)]
+pub(crate) struct ReferenceState {
+    limits: FleetLimits,
+    now: Time,
+    shut_down: bool,
+    servers: Servers,
+    links: Links,
+    /// Which server lives in a slot.
+    slots: BTreeMap<ServerId, String>,
+    calls: Calls,
+    commands: BTreeMap<CommandId, Command>,
+    ended_commands: BTreeSet<CommandId>,
+    inputs: BTreeMap<InputId, Asked>,
+    last_input: u64,
+    stale_signals: u64,
+    outcomes: u64,
+    results: u64,
+    // What holds within one turn only.
+    fates: BTreeMap<CallId, Fate>,
+    verdict: Option<(CallId, Verdict)>,
+    progress: Vec<(CallId, f64)>,
+    /// Requests that must be taken back.
+    notices: BTreeSet<(LinkId, u64)>,
+}
+
+/// A command that was given and has not ended.
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum Command {
+    Undeploy(String),
+    Answer { known: bool },
+    Other,
+}
+
+/// A question of a server that waits for an answer.
+#[derive(Clone, Debug)]
+struct Asked {
+    server: String,
+    call: Option<CallId>,
+}
+
+impl ReferenceState {
+    pub(crate) fn new(limits: &FleetLimits) -> Self {
+        Self {
+            limits: limits.clone(),
+            now: Time::ZERO,
+            shut_down: false,
+            servers: Servers::default(),
+            links: Links::default(),
+            slots: BTreeMap::new(),
+            calls: Calls::default(),
+            commands: BTreeMap::new(),
+            ended_commands: BTreeSet::new(),
+            inputs: BTreeMap::new(),
+            last_input: 0,
+            stale_signals: 0,
+            outcomes: 0,
+            results: 0,
+            fates: BTreeMap::new(),
+            verdict: None,
+            progress: Vec::new(),
+            notices: BTreeSet::new(),
+        }
+    }
+
+    /// Lives one turn, and compares.
+    pub(crate) fn apply(&mut self, turn: &Turn<'_>) -> Result<(), Violation> {
+        self.now = turn.at;
+        self.fates.clear();
+        self.verdict = None;
+        self.progress.clear();
+        self.notices.clear();
+        match turn.input {
+            None => self.end_pauses(),
+            Some(Input::Command(command)) => self.on_command(command, turn.events),
+            Some(Input::Signal(signal)) => self.on_signal(signal, turn.heard),
+        }
+        for event in turn.events {
+            self.on_event(event)?;
+        }
+        self.fates_are_fulfilled()?;
+        for effect in turn.effects {
+            self.on_effect(effect)?;
+        }
+        // Where the input was closed in the same turn, there was no way left to tell.
+        let links = &self.links;
+        self.notices
+            .retain(|(link, _)| links.get(*link).is_some_and(|book| !book.input_closed));
+        promise!(
+            self.notices.is_empty(),
+            "the server is told of a call that was given up",
+            "{:?}",
+            self.notices
+        );
+        self.compare(turn)
+    }
+
+    /// Whether all that was begun has ended, and no server is under way.
+    pub(crate) fn has_converged(&self) -> bool {
+        let settled = |state| aftermath::is_settled(state);
+        self.calls.open.is_empty()
+            && self.commands.is_empty()
+            && self.servers.iter().all(|(_, server)| settled(server.state))
+    }
+
+    /// What has not ended, for people.
+    pub(crate) fn unfinished(&self) -> String {
+        let servers: Vec<_> = self
+            .servers
+            .iter()
+            .map(|(name, server)| format!("{name} {}", server.state))
+            .collect();
+        format!(
+            "calls {:?}, commands {:?}, servers {servers:?}",
+            self.calls.open, self.commands
+        )
+    }
+
+    /// What must hold when the application has left.
+    pub(crate) fn finish(
+        &self,
+        stats: &FleetStats,
+        next: Option<Deadline>,
+    ) -> Result<(), Violation> {
+        const NOTHING_LEFT: &str = "nothing is left after a shutdown";
+        promise!(
+            self.calls.open.is_empty(),
+            NOTHING_LEFT,
+            "{:?}",
+            self.calls.open
+        );
+        promise!(
+            self.commands.is_empty(),
+            NOTHING_LEFT,
+            "{:?}",
+            self.commands
+        );
+        promise!(self.inputs.is_empty(), NOTHING_LEFT, "{:?}", self.inputs);
+        promise!(self.links.all_over(), NOTHING_LEFT, "an open link");
+        promise!(next.is_none(), NOTHING_LEFT, "{next:?}");
+        let counts = (
+            stats.total.queued,
+            stats.total.in_flight,
+            stats.active_servers,
+        );
+        promise!(counts == (0, 0, 0), NOTHING_LEFT, "{counts:?}");
+        Ok(())
+    }
+
+    fn fates_are_fulfilled(&self) -> Result<(), Violation> {
+        for (call, fate) in &self.fates {
+            let open = self.calls.open.get(call);
+            match (fate, open) {
+                (Fate::Resumed, _) | (_, None) => {}
+                (Fate::Answered(crate::server::Answer::Round { .. }), Some(open)) => {
+                    let nobody_asked = open.stage == calls::Stage::Asking(BTreeSet::new());
+                    promise!(!nobody_asked, ONE_OUTCOME, "{call:?} waits for no question");
+                }
+                (Fate::Answered(_) | Fate::Cancelled | Fate::Refused, Some(open)) => {
+                    promise!(false, ONE_OUTCOME, "{call:?} lives on: {fate:?} {open:?}");
+                }
+            }
+        }
+        if let Some((call, verdict)) = &self.verdict {
+            let taken = self.calls.open.contains_key(call);
+            promise!(
+                !taken || verdict.allows_taking(),
+                "admission",
+                "{call:?} was taken: {verdict:?}"
+            );
+        }
+        promise!(
+            self.progress.is_empty(),
+            "growth is told",
+            "{:?} was not",
+            self.progress
+        );
+        Ok(())
+    }
+
+    /// What must hold after every turn.
+    fn compare(&self, turn: &Turn<'_>) -> Result<(), Violation> {
+        let stats = turn.stats;
+        promise!(
+            stats.servers == self.servers.len() && stats.servers <= self.limits.servers,
+            BOOKS,
+            "{} servers, not {}",
+            stats.servers,
+            self.servers.len()
+        );
+        promise!(
+            stats.stale_signals == self.stale_signals,
+            "signals of lives that are over are counted and dropped",
+            "{} of {}",
+            stats.stale_signals,
+            self.stale_signals
+        );
+        let ended = (
+            stats.total.calls,
+            stats.total.succeeded,
+            stats.total.errors.total(),
+        );
+        let expected = (self.outcomes, self.results, self.outcomes - self.results);
+        promise!(
+            ended == expected,
+            BOOKS,
+            "ended {ended:?}, not {expected:?}"
+        );
+        for (name, own) in &stats.by_server {
+            let name = name.as_str();
+            let (parked, in_flight) = self.calls.count(name);
+            promise!(
+                (own.queued, own.in_flight) == (parked, in_flight),
+                BOOKS,
+                "{name} has ({}, {}) queued and in flight, not ({parked}, {in_flight})",
+                own.queued,
+                own.in_flight
+            );
+            self.compare_server(name, parked, in_flight)?;
+        }
+        let starting = self.servers.iter();
+        let starting = starting.filter(|(_, server)| aftermath::is_starting(server.state));
+        let (starting, bound) = (starting.count(), self.limits.starting.max(1));
+        promise!(
+            starting <= bound,
+            "starts are bounded",
+            "{starting} of {bound}"
+        );
+        let lost = |asked: &&Asked| {
+            asked
+                .call
+                .is_some_and(|call| !self.calls.open.contains_key(&call))
+        };
+        let orphan = self.inputs.values().find(lost);
+        promise!(
+            orphan.is_none(),
+            "no question outlives its call",
+            "{orphan:?}"
+        );
+        self.compare_deadlines(turn)
+    }
+
+    fn compare_server(&self, name: &str, parked: usize, in_flight: usize) -> Result<(), Violation> {
+        let Some(server) = self.servers.get(name) else {
+            promise!(false, BOOKS, "{name} is not deployed");
+            return Ok(());
+        };
+        let open = self.calls.of(name).count();
+        promise!(
+            open == 0 || !aftermath::holds_no_calls(server.state),
+            ONE_OUTCOME,
+            "{name} is {} and has {open} calls",
+            server.state
+        );
+        let ready = server.state == mcp_fleet_core::ServerState::Ready;
+        if parked > 0 && ready && in_flight < server.limits.in_flight {
+            let credit = self
+                .links
+                .of(name)
+                .is_some_and(|link| link.has_credit(server.limits.write_bytes));
+            promise!(
+                !credit,
+                DISPATCH,
+                "{name}: {parked} parked, {in_flight} in flight"
+            );
+        }
+        Ok(())
+    }
+
+    fn compare_deadlines(&self, turn: &Turn<'_>) -> Result<(), Violation> {
+        let first = self
+            .calls
+            .open
+            .iter()
+            .min_by_key(|(id, call)| (call.due, **id));
+        if let Some((id, call)) = first {
+            promise!(
+                turn.next.is_some_and(|next| next.at <= call.due),
+                DEADLINE,
+                "{id:?} is due at {:?}, the machine waits for {:?}",
+                call.due,
+                turn.next
+            );
+            let passed = turn.input.is_none() && call.due <= self.now;
+            let more = turn.next.is_some_and(|next| next.at <= self.now);
+            promise!(
+                !passed || more,
+                DEADLINE,
+                "{id:?} was due at {:?}",
+                call.due
+            );
+        }
+        if let Some(next) = turn.next
+            && let Some(server) = self.slots.get(&next.server)
+            && let Some(book) = self.servers.get(server)
+        {
+            promise!(
+                aftermath::may_wait_for(book.state, next.timer),
+                "no deadline outlives what it is for",
+                "{server} is {} and waits for {:?}",
+                book.state,
+                next.timer
+            );
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,149 @@
+//! What is known of each server: its bounds, where it is in its life, and why it may fail.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use mcp_fleet_core::{
+    Failure, ServerState, Time,
+    config::{Restart, ServerConfig, ServerLimits},
+};
+
+use super::{aftermath, links::LinkBook};
+use crate::violation::{Violation, promise};
+
+const WHY: &str = "a server fails for a reason that was seen";
+
+/// How far time may have gone backwards meanwhile.
+const CLOCK: Duration = Duration::from_millis(20);
+
+/// One deployed server.
+#[derive(Debug)]
+pub(super) struct ServerBook {
+    pub(super) limits: ServerLimits,
+    pub(super) state: ServerState,
+    /// Least of each, over all its configurations: an interval may have begun under another.
+    pub(super) interval_min: Duration,
+    start_timeout_min: Duration,
+    health_interval_min: Duration,
+    restart: Restart,
+    /// When restarts were granted since the operator last wanted a fresh start.
+    restarts: Vec<Time>,
+}
+
+impl ServerBook {
+    fn new(config: &ServerConfig) -> Self {
+        Self {
+            limits: config.limits.clone(),
+            state: ServerState::Stopped,
+            interval_min: config.limits.refresh_interval,
+            start_timeout_min: config.limits.start_timeout,
+            health_interval_min: config.limits.health_interval,
+            restart: config.restart,
+            restarts: Vec::new(),
+        }
+    }
+
+    pub(super) fn retune(&mut self, restart: Restart, limits: &ServerLimits) {
+        self.restart = restart;
+        self.interval_min = self.interval_min.min(limits.refresh_interval);
+        self.start_timeout_min = self.start_timeout_min.min(limits.start_timeout);
+        self.health_interval_min = self.health_interval_min.min(limits.health_interval);
+        self.limits = limits.clone();
+    }
+
+    pub(super) fn enter(&mut self, state: ServerState) -> Result<(), Violation> {
+        promise!(
+            aftermath::may_follow(self.state, state),
+            "a server goes the ways of the chart",
+            "{} after {}",
+            state,
+            self.state
+        );
+        self.state = state;
+        Ok(())
+    }
+
+    /// The operator wants a fresh start.
+    pub(super) fn forgive(&mut self) {
+        self.restarts.clear();
+    }
+
+    /// It is to start again by itself, within its budget.
+    pub(super) fn grant_restart(&mut self, failure: &Failure, now: Time) -> Result<(), Violation> {
+        const BUDGET: &str = "restarts are wanted, could help, and are within the budget";
+        let wanted = aftermath::may_restart(failure, self.restart);
+        promise!(wanted, BUDGET, "{failure:?} with {:?}", self.restart);
+        let window = self.limits.restart_window;
+        self.restarts.retain(|at| now.since(*at) < window);
+        let (count, bound) = (self.restarts.len(), self.limits.restarts);
+        promise!(
+            count < bound,
+            BUDGET,
+            "{count} of {bound} within {window:?}"
+        );
+        self.restarts.push(now);
+        Ok(())
+    }
+
+    /// `link` is the incarnation that failed, at the time `now`.
+    pub(super) fn judge_failure(
+        &self,
+        failure: &Failure,
+        now: Time,
+        link: &LinkBook,
+    ) -> Result<(), Violation> {
+        let seen = match failure {
+            Failure::CannotStart { .. } => link.over && link.handed == 0,
+            Failure::EndedEarly { .. } | Failure::Crashed { .. } => link.ended,
+            Failure::StartTimedOut { .. } => {
+                now.since(link.opened_at) >= self.start_timeout_min || now < link.opened_at
+            }
+            Failure::Incompatible { .. } | Failure::Handshake { .. } => link.botched,
+            Failure::Protocol { .. } => link.broke_protocol,
+            Failure::Unresponsive { checks } => {
+                let silence = now.since(link.heard_at) + CLOCK;
+                silence >= self.health_interval_min * checks.saturating_sub(1)
+            }
+            _ => true,
+        };
+        promise!(seen, WHY, "{failure:?} of {link:?}");
+        let tail = match failure {
+            Failure::EndedEarly { stderr_tail, .. }
+            | Failure::Crashed { stderr_tail, .. }
+            | Failure::StartTimedOut { stderr_tail, .. } => stderr_tail.len(),
+            _ => 0,
+        };
+        promise!(tail <= 4096, "last words are bounded", "{tail} bytes");
+        Ok(())
+    }
+}
+
+/// All deployed servers, by name.
+#[derive(Debug, Default)]
+pub(super) struct Servers(BTreeMap<String, ServerBook>);
+
+impl Servers {
+    pub(super) fn add(&mut self, config: &ServerConfig) {
+        let name = config.name.as_str().to_owned();
+        self.0.insert(name, ServerBook::new(config));
+    }
+
+    pub(super) fn remove(&mut self, name: &str) {
+        self.0.remove(name);
+    }
+
+    pub(super) fn get(&self, name: &str) -> Option<&ServerBook> {
+        self.0.get(name)
+    }
+
+    pub(super) fn get_mut(&mut self, name: &str) -> Option<&mut ServerBook> {
+        self.0.get_mut(name)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&String, &ServerBook)> {
+        self.0.iter()
+    }
+}

@@ -1,0 +1,135 @@
+//! What a seed decides before a life begins: names, limits, pace.
+
+use std::time::Duration;
+
+use mcp_fleet_core::{
+    ServerName,
+    config::{
+        ClientCapabilities, ElicitationCapability, FleetConfig, FleetLimits, Kind, Restart, Root,
+        SamplingCapability, ServerConfig, ServerLimits, Stdio,
+    },
+};
+
+use crate::dice::Dice;
+
+/// The circumstances of one life.
+#[derive(Clone, Debug)]
+pub(crate) struct Setting {
+    pub(crate) fleet: FleetConfig,
+    pub(crate) names: Vec<String>,
+    /// How generous time limits are, in microseconds for a unit of them.
+    pub(crate) unit: u64,
+    /// Longest line of any server in this life. It is not changed while servers run, so that the
+    /// model need not know in which piece of a line a change arrived.
+    pub(crate) line_bytes: usize,
+    /// Longest pause between two acts of the clients, in microseconds.
+    pub(crate) pause: u64,
+    /// Longest time that anything in the outside world takes, in microseconds.
+    pub(crate) latency: u64,
+    /// Bytes that a pipe holds.
+    pub(crate) pipe_bytes: usize,
+    /// Turns of the machine come this late, at most, in microseconds.
+    pub(crate) late: u64,
+}
+
+impl Setting {
+    pub(crate) fn new(seed: u64) -> Self {
+        let dice = &mut Dice::new(seed, 0x5e);
+        let names = (0..dice.pick(&[1_u64, 1, 2, 3, 3, 4]))
+            .map(|number| format!("s{number}"))
+            .collect();
+        Self {
+            fleet: fleet_config(dice),
+            names,
+            unit: dice.pick(&[20, 1_000, 1_000, 30_000]),
+            line_bytes: dice.pick(&[700, 4000, 4000, 100_000]),
+            pause: dice.pick(&[50, 2_000, 2_000, 50_000]),
+            latency: dice.pick(&[20, 500, 500, 20_000]),
+            pipe_bytes: dice.pick(&[64, 700, 65_536]),
+            late: dice.pick(&[1, 1, 1, 2_000]),
+        }
+    }
+
+    /// A configuration for a server, anew each time.
+    pub(crate) fn config(&self, name: &str, dice: &mut Dice) -> ServerConfig {
+        let stdio = Stdio {
+            command: format!("server-{}", dice.below(2)),
+            ..Stdio::default()
+        };
+        let name = ServerName::new(name).expect("names are plain");
+        let mut config = ServerConfig::new(name, Kind::Stdio(stdio));
+        config.enabled = !dice.one_in(10);
+        config.restart = dice.pick(&[Restart::Always, Restart::OnFailure, Restart::Never]);
+        config.limits = self.limits(dice);
+        config
+    }
+
+    fn limits(&self, dice: &mut Dice) -> ServerLimits {
+        let unit = self.unit;
+        let mut span = |least: u64| {
+            let units = dice.pick(&[0, 1, 10, 50, 300]);
+            Duration::from_micros((least + units) * unit)
+        };
+        let health_interval = span(0);
+        // A server in good health must be able to say so.
+        let wait = self.latency * 12 + self.late * 4;
+        let health_wait = Duration::from_micros(if health_interval.is_zero() { 0 } else { wait });
+        let health_interval = health_interval + health_wait;
+        ServerLimits {
+            timeout: span(1),
+            timeout_max: span(20),
+            // A server in good health must be able to start within it.
+            start_timeout: span(50) + Duration::from_micros(self.latency * 40 + self.late * 20),
+            probe_timeout: span(0),
+            request_timeout: span(0) + health_wait,
+            health_interval,
+            drain_timeout: span(0),
+            close_input_wait: span(0),
+            terminate_wait: span(0),
+            exit_wait: span(0),
+            refresh_interval: span(0),
+            round_pause: span(0),
+            backoff: span(0),
+            backoff_max: span(1),
+            restart_window: span(1),
+            stable: span(0),
+            revive: span(1),
+            restarts: dice.pick(&[0, 1, 2, 5]),
+            health_failures: dice.pick(&[1, 2, 3]),
+            in_flight: dice.pick(&[1, 2, 5]),
+            queue: dice.pick(&[0, 1, 4, 20]),
+            waiting: dice.pick(&[0, 1, 3, 10]),
+            line_bytes: self.line_bytes,
+            write_bytes: dice.pick(&[1, 300, 5000, 5000]),
+            noise_lines: dice.pick(&[0, 3, 100, 100]),
+            log_bytes: dice.pick(&[0, 20, 2000]),
+            pages: dice.pick(&[1, 3]),
+            entries: dice.pick(&[1, 4]),
+            inputs: dice.pick(&[0, 1, 3, 3]),
+            rounds: dice.pick(&[0, 1, 3]),
+        }
+    }
+}
+
+fn fleet_config(dice: &mut Dice) -> FleetConfig {
+    let mut config = FleetConfig {
+        limits: FleetLimits {
+            servers: dice.pick(&[1, 2, 64, 64, 64]),
+            calls: dice.pick(&[1, 5, 100, 1000]),
+            starting: dice.pick(&[1, 2, 100]),
+        },
+        ..FleetConfig::default()
+    };
+    if !dice.one_in(3) {
+        let root = Root {
+            uri: "file:///srv".into(),
+            name: None,
+        };
+        config.client.capabilities = ClientCapabilities {
+            roots: dice.one_in(2).then(|| vec![root]),
+            sampling: Some(SamplingCapability::default()),
+            elicitation: Some(ElicitationCapability::default()),
+        };
+    }
+    config
+}
