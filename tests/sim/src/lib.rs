@@ -3,7 +3,7 @@
 //!
 //! All parts of the world have the shape of the machine: `handle_input`, `handle_timeout`,
 //! `poll_effect`, `poll_timeout`. One loop takes whoever is next, so that a life is a function of
-//! its [`Plan`]; a violation is replayed by the plan alone, and made small by [`shrink`].
+//! its [`Plan`]; a violation is replayed by the plan alone, and made small by [`shrink()`].
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
