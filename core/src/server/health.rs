@@ -108,8 +108,9 @@ impl Server {
         if live.session.link.has_credit() {
             // A question that cannot be put is missed at its deadline like one that is ignored.
             drop(self.ask_for_life(cx, None));
-        } else {
-            self.on_missed(cx, self.liveness.due);
+        } else if cx.now.since(self.liveness.heard) >= self.limits.health_interval {
+            // It was silent for the whole interval, and does not read the question either.
+            self.on_missed(cx, self.liveness.heard);
         }
     }
 

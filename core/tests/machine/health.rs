@@ -168,3 +168,23 @@ fn the_interval_can_be_changed_and_turned_off() {
         }
     }
 }
+
+#[test]
+fn a_server_that_talks_is_alive_though_it_does_not_read() {
+    let mut world = World::new();
+    let mut config = checked("a");
+    config.limits.health_failures = 1;
+    config.limits.write_bytes = 1;
+    let (link, _) = world.deploy_config(config);
+    let probe = world.sent(link).remove(0);
+    world.say(link, answer(&probe, discovered(json!({}))));
+    for _ in 0..5 {
+        world.pass(INTERVAL - Duration::from_secs(1));
+        let note = json!({"jsonrpc": "2.0", "method": "notifications/message", "params": {}});
+        world.say(link, note);
+        world.pass(Duration::from_secs(1));
+        assert_eq!(world.state("a"), ServerState::Ready);
+    }
+    world.pass(INTERVAL * 2);
+    assert_eq!(world.state("a"), ServerState::Closing, "silent and deaf");
+}
