@@ -66,7 +66,9 @@ pub mod wire;
 pub use crate::{
     effect::Effect,
     error::{CallError, CommandError, Exit, Failure, RpcError, Sent},
-    event::{CatalogKind, Event, Health, Implementation, Reply, ServerInfo, ServerState},
+    event::{
+        BreakerState, CatalogKind, Event, Health, Implementation, Reply, ServerInfo, ServerState,
+    },
     fleet::Fleet,
     ids::{CallId, ClientId, CommandId, InputId, InvalidName, LinkId, ServerId, ServerName},
     input::{CallOptions, Input, McpCommand, Priority, Request, Signal},

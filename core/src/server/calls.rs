@@ -38,6 +38,8 @@ pub(super) struct Call {
     pub(super) rounds: u32,
     /// What the last round adds to the request.
     pub(super) answers: Option<RoundAnswers>,
+    /// The period of the breaker in which it was last sent.
+    pub(super) period: u64,
     ticket: u64,
 }
 
@@ -115,6 +117,7 @@ impl Calls {
             stage: Stage::Parked,
             rounds: 0,
             answers: None,
+            period: 0,
             ticket,
         };
         self.all.insert(id, call);
@@ -150,6 +153,13 @@ impl Calls {
             }
             Stage::Sent(_) | Stage::Pausing => self.in_flight += 1,
             Stage::Asking(_) => {}
+        }
+    }
+
+    /// Notes the period of the breaker in which a call was sent.
+    pub(super) fn set_period(&mut self, id: CallId, period: u64) {
+        if let Some(call) = self.all.get_mut(&id) {
+            call.period = period;
         }
     }
 

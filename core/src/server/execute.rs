@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use super::{
     Context, Server,
+    breaker::Lesson,
     calls::{Call, Stage},
-    state::{After, State},
+    state::{After, Rotation, State},
     timers::Due,
 };
 use crate::{
@@ -59,6 +60,9 @@ impl Server {
             timeout_max,
         );
         self.timers.insert(due, Due::Call(call));
+        if self.breaker.admit(cx.now, call, due) {
+            self.tell_breaker(cx);
+        }
         self.settle(cx);
     }
 
@@ -81,6 +85,7 @@ impl Server {
             | State::Starting(_)
             | State::Probing(_)
             | State::Handshaking(_)
+            | State::Warming(_)
             | State::Ready(_)
             | State::Backoff(_) => true,
             State::Draining(_, after) => after.is_temporary(),
@@ -97,15 +102,27 @@ impl Server {
             let (server, reason) = (self.name.clone(), self.why_unavailable());
             return Err(CallError::Unavailable { server, reason });
         }
+        if let Some(retry_after) = self.breaker_refuses(cx.now) {
+            let server = self.name.clone();
+            return Err(CallError::BreakerOpen {
+                server,
+                retry_after,
+            });
+        }
         let room = self.limits.in_flight.saturating_sub(self.calls.in_flight());
         let sendable = match &self.state {
-            State::Ready(live) if live.session.link.has_credit() => room,
+            State::Ready(live)
+                if live.rotation == Rotation::In && live.session.link.has_credit() =>
+            {
+                room
+            }
             State::Ready(_)
             | State::Stopped
             | State::Waiting(_)
             | State::Starting(_)
             | State::Probing(_)
             | State::Handshaking(_)
+            | State::Warming(_)
             | State::Draining(..)
             | State::Closing(_)
             | State::Backoff(_)
@@ -137,8 +154,8 @@ impl Server {
             .spread((median.saturating_mul(queued) / lanes).clamp(least, most))
     }
 
-    /// Sends parked calls, in order, while the server takes them; while it drains, the next rounds
-    /// of those it has begun.
+    /// Sends parked calls, in order, while the server takes them; while it drains or is out of
+    /// rotation, the next rounds of those it has begun.
     pub(super) fn dispatch(&mut self, cx: &mut Context<'_>) {
         let extra = usize::from(planted(Bug::InFlightOffByOne));
         while self.calls.in_flight() < self.limits.in_flight + extra {
@@ -153,13 +170,21 @@ impl Server {
                 continue;
             }
             let live = match &mut self.state {
-                State::Ready(live) => live,
+                State::Ready(live)
+                    if live.rotation == Rotation::In
+                        || call.is_begun()
+                        || planted(Bug::UnreadySends) =>
+                {
+                    live
+                }
                 State::Draining(live, _) if call.is_begun() => live,
                 State::Stopped
                 | State::Waiting(_)
                 | State::Starting(_)
                 | State::Probing(_)
                 | State::Handshaking(_)
+                | State::Warming(_)
+                | State::Ready(_)
                 | State::Draining(..)
                 | State::Closing(_)
                 | State::Backoff(_)
@@ -192,6 +217,7 @@ impl Server {
                 Ok(request) => {
                     let again = (call.rounds > 0).then_some(call.timeout);
                     self.calls.move_to(id, Stage::Sent(request));
+                    self.calls.set_period(id, self.breaker.period());
                     if let Some(timeout) = again {
                         self.start_deadline_anew(cx.now, id, timeout);
                     }
@@ -302,11 +328,37 @@ impl Server {
         }
         let span = cx.now.since(call.accepted);
         self.meter.ended(outcome.as_ref().err(), span);
+        let lesson = Lesson::of(outcome.as_ref().err(), self.incarnation);
         cx.out.note(Note::CallEnded {
             call: id,
             outcome,
             span,
         });
+        let limits = &self.limits;
+        if self.breaker.learn(cx.now, id, call.period, lesson, limits) {
+            self.tell_breaker(cx);
+            self.refuse_for_breaker(cx);
+        }
+    }
+
+    /// A breaker that opened refuses the calls that wait to be sent, too: their callers can go
+    /// elsewhere at once, and do not come all together when it closes.
+    fn refuse_for_breaker(&mut self, cx: &mut Context<'_>) {
+        if let Some(retry_after) = self.breaker_refuses(cx.now) {
+            let now = cx.now;
+            for id in self.calls.fresh_ids() {
+                // Those whose time is over say so themselves.
+                if self.calls.get(id).is_some_and(|call| call.due <= now) {
+                    continue;
+                }
+                let server = self.name.clone();
+                let error = CallError::BreakerOpen {
+                    server,
+                    retry_after,
+                };
+                self.end_call(cx, id, Err(error));
+            }
+        }
     }
 
     /// Ends all that was under way in a session that is over.

@@ -20,6 +20,8 @@ use crate::{
 impl Server {
     /// Makes the way for what is to come `after`: at once where nothing runs, else by draining.
     pub(super) fn leave(&mut self, cx: &mut Context<'_>, after: After, grace: Option<Duration>) {
+        // What comes is wanted: it is judged afresh, and not by what is lost on the way.
+        self.reset_breaker(cx);
         match std::mem::replace(&mut self.state, State::Stopped) {
             State::Stopped if after == After::Stop => {}
             State::Stopped | State::Waiting(_) | State::Backoff(_) => self.arrive(cx, after, None),
@@ -36,8 +38,9 @@ impl Server {
             State::Ready(live) => {
                 let wait = grace.unwrap_or(self.limits.drain_timeout);
                 self.timers.arm(Timer::Drain, cx.now.after(wait));
-                self.timers.disarm(Timer::Listen);
-                self.timers.disarm(Timer::Health);
+                for timer in [Timer::Listen, Timer::Health, Timer::Readiness, Timer::Page] {
+                    self.timers.disarm(timer);
+                }
                 self.catalog.abandon();
                 self.enter(cx, State::Draining(live, after));
             }
@@ -51,7 +54,10 @@ impl Server {
                 closing.after = later(closing.after, after);
                 self.state = State::Closing(closing);
             }
-            state @ (State::Starting(_) | State::Probing(_) | State::Handshaking(_)) => {
+            state @ (State::Starting(_)
+            | State::Probing(_)
+            | State::Handshaking(_)
+            | State::Warming(_)) => {
                 self.state = state;
                 self.begin_close(cx, after);
             }
@@ -84,7 +90,9 @@ impl Server {
     fn enter_closing(&mut self, cx: &mut Context<'_>, after: After) -> bool {
         let (live, was_ready) = match std::mem::replace(&mut self.state, State::Stopped) {
             State::Starting(_) => (None, false),
-            State::Probing(live) | State::Handshaking(live) => (Some(live), false),
+            State::Probing(live) | State::Handshaking(live) | State::Warming(live) => {
+                (Some(live), false)
+            }
             State::Ready(live) | State::Draining(live, _) => (Some(live), true),
             same @ (State::Stopped
             | State::Waiting(_)
@@ -101,6 +109,9 @@ impl Server {
             Timer::Drain,
             Timer::Listen,
             Timer::Health,
+            Timer::Startup,
+            Timer::Readiness,
+            Timer::Page,
         ] {
             self.timers.disarm(timer);
         }
@@ -227,7 +238,7 @@ impl Server {
         self.refuse_parked(cx, crash);
     }
 
-    fn failure(&self, cause: Cause, loss: Option<&Loss>, was_ready: bool) -> Failure {
+    fn failure(&mut self, cause: Cause, loss: Option<&Loss>, was_ready: bool) -> Failure {
         let exit = loss.and_then(|loss| loss.exit);
         let stderr_tail = loss
             .map(|loss| loss.stderr_tail.clone())
@@ -237,6 +248,7 @@ impl Server {
             Cause::Ended => Failure::EndedEarly { exit, stderr_tail },
             Cause::StartTimedOut => Failure::StartTimedOut {
                 after: self.limits.start_timeout,
+                probe: self.startup.take_problem(),
                 stderr_tail,
             },
             Cause::Known(failure) => failure,
