@@ -10,12 +10,14 @@
 )]
 
 mod bounds;
+mod breaker;
 mod calls;
 mod catalog;
 mod chart;
 mod eras;
 mod health;
 mod lifecycle;
+mod probes;
 mod questions;
 mod replay;
 mod restarts;
