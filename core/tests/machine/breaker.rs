@@ -93,7 +93,10 @@ fn errors_of_tools_and_of_callers_do_not_open_it() {
     for round in 0..20 {
         let (call, frame) = sent(&mut world, link);
         match round % 3 {
-            0 => world.say(link, answer(&frame, json!({"content": [], "isError": true}))),
+            0 => world.say(
+                link,
+                answer(&frame, json!({"content": [], "isError": true})),
+            ),
             1 => world.say(link, error(&frame, -32602, "no such tool")),
             _ => world.feed(McpCommand::Cancel { call, reason: None }),
         }
@@ -110,7 +113,11 @@ fn one_call_tries_again_and_its_success_closes_the_breaker() {
     let (trial, frame) = sent(&mut world, link);
     assert_eq!(changes(&mut world), [BreakerState::HalfOpen]);
     let other = world.call("a", "t");
-    assert_eq!(refusal(&mut world, other), OPEN, "as long as a verdict may take");
+    assert_eq!(
+        refusal(&mut world, other),
+        OPEN,
+        "as long as a verdict may take"
+    );
     world.say(link, answer(&frame, json!({"content": []})));
     assert!(matches!(world.outcome(trial), Some(Ok(_))));
     assert_eq!(changes(&mut world), [BreakerState::Closed]);
@@ -132,7 +139,10 @@ fn a_trial_that_hangs_opens_the_breaker_again_at_its_deadline() {
         world.pass(Duration::from_secs(1));
         assert!(matches!(
             world.outcome(trial),
-            Some(Err(CallError::TimedOut { sent: Sent::Unknown, .. }))
+            Some(Err(CallError::TimedOut {
+                sent: Sent::Unknown,
+                ..
+            }))
         ));
         let call = world.call("a", "t");
         assert_eq!(refusal(&mut world, call), OPEN);
@@ -206,7 +216,10 @@ fn a_crash_is_one_loss_however_many_calls_it_takes() {
     for call in calls {
         assert!(matches!(
             world.outcome(call),
-            Some(Err(CallError::ServerGone { sent: Sent::Unknown, .. }))
+            Some(Err(CallError::ServerGone {
+                sent: Sent::Unknown,
+                ..
+            }))
         ));
     }
     assert_eq!(breaker(&mut world), BreakerState::Closed);

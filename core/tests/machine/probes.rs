@@ -197,7 +197,11 @@ fn a_suspension_of_the_host_is_no_failed_start() {
     }
     assert_eq!(world.state("a"), ServerState::Warming);
     world.pass(Duration::from_secs(60));
-    assert_eq!(world.state("a"), ServerState::Closing, "its time began anew");
+    assert_eq!(
+        world.state("a"),
+        ServerState::Closing,
+        "its time began anew"
+    );
 }
 
 #[test]
