@@ -321,6 +321,13 @@ impl Server {
             return;
         };
         self.timers.remove(call.due, Due::Call(id));
+        let lesson = match &outcome {
+            // It waited for the application, or for its turn.
+            Err(CallError::TimedOut { .. }) if !matches!(call.stage, Stage::Sent(_)) => {
+                Lesson::None
+            }
+            outcome => Lesson::of(outcome.as_ref().err(), self.incarnation),
+        };
         if let Stage::Asking(asking) = call.stage
             && !planted(Bug::QuestionLeak)
         {
@@ -328,7 +335,6 @@ impl Server {
         }
         let span = cx.now.since(call.accepted);
         self.meter.ended(outcome.as_ref().err(), span);
-        let lesson = Lesson::of(outcome.as_ref().err(), self.incarnation);
         cx.out.note(Note::CallEnded {
             call: id,
             outcome,

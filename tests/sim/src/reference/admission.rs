@@ -13,10 +13,13 @@ pub(super) enum Verdict {
     Invalid,
     Overloaded,
     Unavailable,
+    BreakerOpen,
     /// The server leaves, perhaps to come back: taken where `room`, or unavailable.
     Leaving {
         room: bool,
     },
+    /// It leaves, and its breaker is open.
+    LeavingSpared,
 }
 
 impl Verdict {
@@ -33,8 +36,12 @@ impl Verdict {
             CallError::Overloaded { .. } => {
                 matches!(self, Self::Overloaded | Self::Leaving { room: false })
             }
-            CallError::Unavailable { .. } => {
-                matches!(self, Self::Unavailable | Self::Leaving { .. })
+            CallError::Unavailable { .. } => matches!(
+                self,
+                Self::Unavailable | Self::Leaving { .. } | Self::LeavingSpared
+            ),
+            CallError::BreakerOpen { .. } => {
+                matches!(self, Self::BreakerOpen | Self::LeavingSpared)
             }
             _ => self.allows_taking(),
         }
@@ -57,6 +64,13 @@ impl ReferenceState {
         }
         if aftermath::refuses_calls(book.state) {
             return Verdict::Unavailable;
+        }
+        if book.breaker.refuses(self.now) {
+            return if aftermath::takes_calls(book.state) {
+                Verdict::BreakerOpen
+            } else {
+                Verdict::LeavingSpared
+            };
         }
         let (parked, in_flight) = self.calls.count(server);
         let credit = self

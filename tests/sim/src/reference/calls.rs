@@ -21,6 +21,8 @@ pub(super) struct Call {
     /// Where its frames begin in the streams they went into.
     pub(super) frames: Vec<(LinkId, u64)>,
     pub(super) rounds: u32,
+    /// The period of the breaker in which it was last sent.
+    pub(super) period: u64,
 }
 
 #[derive(Clone, PartialEq, Debug)]

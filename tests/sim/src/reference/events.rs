@@ -1,5 +1,7 @@
 //! What the machine may tell, and when.
 
+use std::time::Duration;
+
 use mcp_fleet_core::{
     CallError, CallId, CommandError, CommandId, Event, InputId, RawJson, Reply, Sent, ServerName,
     ServerState,
@@ -56,6 +58,10 @@ impl ReferenceState {
                 if let (Some(failure), Some((_, link))) = (failure, newest) {
                     book.judge_failure(failure, self.now, link)?;
                 }
+                Ok(())
+            }
+            Event::BreakerChanged { server, state } => {
+                self.breakers.push((server.as_str().to_owned(), *state));
                 Ok(())
             }
             Event::InputRequested {
@@ -154,7 +160,15 @@ impl ReferenceState {
         {
             inputs.insert(input);
         }
-        self.inputs.insert(input, Asked { server: name, call });
+        let at = self.now;
+        self.inputs.insert(
+            input,
+            Asked {
+                server: name,
+                call,
+                at,
+            },
+        );
         Ok(())
     }
 
@@ -185,6 +199,13 @@ impl ReferenceState {
             if open {
                 self.notices.insert((*link, *request));
             }
+        }
+        if let Some(server) = self.servers.get_mut(&call.server) {
+            let incarnation = call.frames.last().map(|(link, _)| link.incarnation);
+            let waited = matches!(call.stage, Stage::Sent(..));
+            let sent = (call.period, incarnation, waited);
+            let limits = &server.limits;
+            server.breaker.on_ended(self.now, id, sent, outcome, limits);
         }
         self.calls.end(id);
         self.outcomes += 1;
@@ -249,7 +270,15 @@ impl ReferenceState {
             CallError::ServerGone { sent, .. } => self.judge_gone(id, call, *sent),
             refusal => {
                 let verdict = self.verdict.filter(|(new, _)| *new == id);
-                let lost = matches!(refusal, CallError::Unavailable { .. }) && call.is_fresh();
+                let spared = self.servers.get(&call.server).is_some_and(|book| {
+                    let wait = match refusal {
+                        CallError::BreakerOpen { retry_after, .. } => *retry_after,
+                        _ => return false,
+                    };
+                    promised(wait, book.breaker_open_max) && book.breaker.opened
+                });
+                let lost =
+                    (matches!(refusal, CallError::Unavailable { .. }) || spared) && call.is_fresh();
                 let kept = verdict.map_or(lost, |(_, verdict)| verdict.allows(refusal));
                 promise!(
                     kept,
@@ -274,6 +303,11 @@ impl ReferenceState {
         let written = book.is_some_and(|book| book.wrote > *start);
         judge_sent(id, sent, written || call.rounds > 0)
     }
+}
+
+/// Whether a caller is told to wait for a time that makes sense.
+fn promised(wait: Duration, longest: Duration) -> bool {
+    wait <= longest.max(Duration::from_millis(10))
 }
 
 fn judge_sent(id: CallId, sent: Sent, begun: bool) -> Result<(), Violation> {

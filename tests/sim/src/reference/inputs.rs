@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use mcp_fleet_core::{
-    CallId, CommandError, CommandId, Event, InputId, LinkId, McpCommand, Signal,
+    CallError, CallId, CommandError, CommandId, Event, InputId, LinkId, McpCommand, Signal,
     config::ServerConfig,
 };
 
@@ -33,10 +33,14 @@ impl ReferenceState {
             }
             McpCommand::Undeploy { id, server } => {
                 self.begin(*id, Command::Undeploy(server.clone()));
+                self.reset_breaker(*id, server, events);
             }
             McpCommand::Shutdown { id, .. } => {
                 self.begin(*id, Command::Other);
                 self.shut_down = true;
+                for server in self.servers.values_mut() {
+                    server.breaker.reset();
+                }
             }
             McpCommand::Answer { id, input, answer } => {
                 let known = self.inputs.contains_key(input);
@@ -45,6 +49,7 @@ impl ReferenceState {
             }
             McpCommand::Restart { id, server } => {
                 self.begin(*id, Command::Other);
+                self.reset_breaker(*id, server, events);
                 if let Some(server) = self.servers.get_mut(server) {
                     server.forgive();
                 }
@@ -81,10 +86,25 @@ impl ReferenceState {
                     stage: Stage::Parked,
                     frames: Vec::new(),
                     rounds: 0,
+                    period: 0,
                 };
                 self.calls.open.insert(*call, call_book);
+                if !turned_away(*call, events)
+                    && let Some(server) = self.servers.get_mut(server)
+                {
+                    server.breaker.on_taken(now, *call);
+                }
             }
             _ => {}
+        }
+    }
+
+    /// What the operator wants anew is judged anew.
+    fn reset_breaker(&mut self, id: CommandId, server: &str, events: &[Event]) {
+        if !refused(id, events)
+            && let Some(server) = self.servers.get_mut(server)
+        {
+            server.breaker.reset();
         }
     }
 
@@ -94,7 +114,7 @@ impl ReferenceState {
 
     fn reconfigure(&mut self, config: &ServerConfig) {
         if let Some(server) = self.servers.get_mut(config.name.as_str()) {
-            server.retune(config.restart, &config.limits);
+            server.reconfigure(config);
             // Another kind is a fresh start; to forgive too much is to ask too little.
             server.forgive();
         }
@@ -180,6 +200,9 @@ impl ReferenceState {
             } if ended => {}
             Meaning::Answer { request, answer } => {
                 book.botched |= book.is_greeting(*request);
+                if let Some(server) = self.servers.get_mut(&book.server) {
+                    server.probes.on_answer(link, *request, answer);
+                }
                 if let Some(call) = self.calls.in_flight.get(&(link, *request)).copied() {
                     self.on_answered(call, answer);
                 }
@@ -240,6 +263,25 @@ impl ReferenceState {
             self.progress.push((id, progress));
         }
     }
+}
+
+/// Whether a call was refused at once.
+fn turned_away(call: CallId, events: &[Event]) -> bool {
+    events.iter().any(|event| match event {
+        Event::CallEnded {
+            call: ended,
+            outcome: Err(error),
+        } if *ended == call => matches!(
+            error,
+            CallError::NotFound { .. }
+                | CallError::ShuttingDown
+                | CallError::InvalidRequest { .. }
+                | CallError::Overloaded { .. }
+                | CallError::BreakerOpen { .. }
+                | CallError::Unavailable { .. }
+        ),
+        _ => false,
+    })
 }
 
 /// Whether a command that adds or changes a server was turned away at once.

@@ -3,18 +3,20 @@
 
 mod admission;
 mod aftermath;
+mod breaker;
 mod calls;
 mod effects;
 mod events;
 mod inputs;
 mod links;
+mod probes;
 mod servers;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use mcp_fleet_core::{
-    CallId, CommandId, Deadline, Effect, Event, FleetStats, Input, InputId, LinkId, ServerId, Time,
-    config::FleetLimits,
+    BreakerState, CallId, CommandId, Deadline, Effect, Event, FleetStats, Input, InputId, LinkId,
+    ServerId, Time, config::FleetLimits,
 };
 
 use self::{
@@ -69,6 +71,8 @@ pub(crate) struct ReferenceState {
     fates: BTreeMap<CallId, Fate>,
     verdict: Option<(CallId, Verdict)>,
     progress: Vec<(CallId, f64)>,
+    /// What was told of breakers.
+    breakers: Vec<(String, BreakerState)>,
     /// Requests that must be taken back.
     notices: BTreeSet<(LinkId, u64)>,
 }
@@ -86,6 +90,7 @@ enum Command {
 struct Asked {
     server: String,
     call: Option<CallId>,
+    at: Time,
 }
 
 impl ReferenceState {
@@ -108,13 +113,19 @@ impl ReferenceState {
             fates: BTreeMap::new(),
             verdict: None,
             progress: Vec::new(),
+            breakers: Vec::new(),
             notices: BTreeSet::new(),
         }
     }
 
     /// Lives one turn, and compares.
     pub(crate) fn apply(&mut self, turn: &Turn<'_>) -> Result<(), Violation> {
+        let pause = turn.at.since(self.now);
         self.now = turn.at;
+        for server in self.servers.values_mut() {
+            server.begin_turn(pause);
+        }
+        self.breakers.clear();
         self.fates.clear();
         self.verdict = None;
         self.progress.clear();
@@ -301,6 +312,28 @@ impl ReferenceState {
             "{name} is {} and has {open} calls",
             server.state
         );
+        server.compare()?;
+        let told: Vec<_> = self
+            .breakers
+            .iter()
+            .filter(|(told, _)| told == name)
+            .collect();
+        let told: Vec<_> = told.iter().map(|(_, state)| *state).collect();
+        promise!(
+            told == server.breaker.expected,
+            "the breaker opens and closes when it must",
+            "{name} tells {told:?}: {:?}",
+            server.breaker
+        );
+        let stray = self.calls.of(name).find(|(id, call)| {
+            let waits = call.is_parked() && call.is_fresh() && call.due > self.now;
+            waits && !server.breaker.lets_through(**id)
+        });
+        promise!(
+            stray.is_none(),
+            "no call waits for an open breaker",
+            "{name}: {stray:?}"
+        );
         let ready = server.state == mcp_fleet_core::ServerState::Ready;
         if parked > 0 && ready && in_flight < server.limits.in_flight {
             let credit = self
@@ -337,6 +370,17 @@ impl ReferenceState {
                 DEADLINE,
                 "{id:?} was due at {:?}",
                 call.due
+            );
+        }
+        let own = self.inputs.values().filter(|asked| asked.call.is_none());
+        for asked in own {
+            let bound = self.servers.get(&asked.server);
+            let due = bound.map_or(Time::MAX, |book| asked.at.after(book.timeout_max_max));
+            promise!(
+                due == Time::MAX || turn.next.is_some_and(|next| next.at <= due),
+                DEADLINE,
+                "a question of {} is due at {due:?}",
+                asked.server
             );
         }
         if let Some(next) = turn.next
