@@ -24,7 +24,7 @@ pub(super) struct ProbeBook {
     /// Readiness probes in a row that failed, at most, and for certain.
     failed_max: u32,
     failed_min: u32,
-    /// The readiness probe succeeded in this turn.
+    /// The readiness probe succeeded in this turn, or was exchanged.
     well: bool,
 }
 
@@ -48,6 +48,8 @@ impl ProbeBook {
         if self.probes.readiness != probes.readiness {
             self.readiness.clear();
             self.failed_max = 0;
+            // Another question: what the one before said is void.
+            self.well = true;
         }
         self.failed_min = 0;
         self.probes = probes.clone();
