@@ -116,6 +116,15 @@ impl Breaker {
         }
     }
 
+    /// Whether the server is spared this call, which was never sent or is to be made again.
+    pub(super) fn spares(&self, call: CallId) -> bool {
+        match self.mode {
+            Mode::Closed => false,
+            Mode::Open { .. } | Mode::HalfOpen(None) => true,
+            Mode::HalfOpen(Some(trial)) => trial.call != call,
+        }
+    }
+
     /// A call was taken that is due then: it is the one that tries, where one is to try. The answer
     /// is whether the state changed.
     pub(super) fn admit(&mut self, now: Time, call: CallId, due: Time) -> bool {

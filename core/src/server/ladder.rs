@@ -24,6 +24,10 @@ impl Server {
         self.reset_breaker(cx);
         match std::mem::replace(&mut self.state, State::Stopped) {
             State::Stopped if after == After::Stop => {}
+            State::Waiting(_) if after == After::Restart => {
+                // It is about to start already, and keeps its place in the line.
+                self.state = State::Waiting(self.usual_opening(cx.now));
+            }
             State::Stopped | State::Waiting(_) | State::Backoff(_) => self.arrive(cx, after, None),
             State::Failed(failure) => match after {
                 // A server that failed stays so, and says why, unless it is disabled.
@@ -182,7 +186,8 @@ impl Server {
         let exit = live.as_ref().and_then(|live| live.exit);
         let loss = self.loss(&after, exit);
         if let Some(live) = live {
-            self.lose(cx, live.session, &loss);
+            let again = self.comes_again(cx.now, &after, &loss, was_ready);
+            self.lose(cx, live.session, &loss, again);
         }
         self.arrive(cx, after, Some((loss, was_ready)));
     }
@@ -238,7 +243,7 @@ impl Server {
         self.refuse_parked(cx, crash);
     }
 
-    fn failure(&mut self, cause: Cause, loss: Option<&Loss>, was_ready: bool) -> Failure {
+    pub(super) fn failure(&self, cause: Cause, loss: Option<&Loss>, was_ready: bool) -> Failure {
         let exit = loss.and_then(|loss| loss.exit);
         let stderr_tail = loss
             .map(|loss| loss.stderr_tail.clone())
@@ -248,7 +253,7 @@ impl Server {
             Cause::Ended => Failure::EndedEarly { exit, stderr_tail },
             Cause::StartTimedOut => Failure::StartTimedOut {
                 after: self.limits.start_timeout,
-                probe: self.startup.take_problem(),
+                probe: self.startup.problem().map(str::to_owned),
                 stderr_tail,
             },
             Cause::Known(failure) => failure,

@@ -8,8 +8,10 @@ mod ladder;
 mod lifecycle;
 mod liveness;
 mod log;
+mod queue;
 mod readiness;
 mod restart;
+mod retry;
 mod rounds;
 mod startup;
 mod state;
@@ -29,6 +31,7 @@ use self::{
     log::LogRing,
     readiness::Readiness,
     restart::Budget,
+    retry::RetryBudget,
     rounds::Asked,
     startup::Startup,
     state::{Live, Rotation, State},
@@ -36,7 +39,7 @@ use self::{
     waiters::Waiters,
 };
 use crate::{
-    config::{Kind, Probes, Restart, ServerConfig, ServerLimits},
+    config::{Kind, Probes, Restart, Retry, ServerConfig, ServerLimits},
     event::{BreakerState, CatalogKind, Event, ServerInfo, ServerState},
     fleet::Starts,
     ids::{InputId, LinkId, ServerId, ServerName},
@@ -59,6 +62,7 @@ pub(crate) struct Context<'a> {
     pub(crate) out: &'a mut Outbox,
     pub(crate) rng: &'a mut Rng,
     pub(crate) next_input: &'a mut u64,
+    pub(crate) next_ticket: &'a mut u64,
     pub(crate) starts: &'a mut Starts,
 }
 
@@ -71,6 +75,8 @@ pub(crate) struct Server {
     enabled: bool,
     restart: Restart,
     budget: Budget,
+    retry: Retry,
+    retries: RetryBudget,
     limits: ServerLimits,
     probes: Probes,
     offer: Arc<Offer>,
@@ -112,6 +118,7 @@ impl Server {
             kind,
             enabled,
             restart,
+            retry,
             limits,
             probes,
             ..
@@ -123,6 +130,8 @@ impl Server {
             enabled,
             restart,
             budget: Budget::default(),
+            retry,
+            retries: RetryBudget::default(),
             log: LogRing::new(limits.log_bytes),
             limits,
             probes,
@@ -167,15 +176,17 @@ impl Server {
         self.settle(cx);
     }
 
-    /// Takes new limits, probes, and another restart policy without touching the incarnation.
-    pub(crate) fn retune(
-        &mut self,
-        cx: &mut Context<'_>,
-        restart: Restart,
-        probes: Probes,
-        limits: ServerLimits,
-    ) {
+    /// Takes new limits, probes and other policies without touching the incarnation.
+    pub(crate) fn retune(&mut self, cx: &mut Context<'_>, config: ServerConfig) {
+        let ServerConfig {
+            restart,
+            retry,
+            probes,
+            limits,
+            ..
+        } = config;
         self.restart = restart;
+        self.retry = retry;
         let before = self.limits.clone();
         self.take_limits(cx, limits);
         let asked = std::mem::replace(&mut self.probes, probes);
@@ -204,12 +215,16 @@ impl Server {
             kind,
             enabled,
             restart,
+            retry,
             limits,
             probes,
             ..
         } = config;
         self.restart = restart;
         self.probes = probes;
+        self.retry = retry;
+        // What the tools of one program bear says nothing of those of another.
+        self.catalog.distrust();
         self.kind = Arc::new(kind);
         self.enabled = enabled;
         self.take_limits(cx, limits);

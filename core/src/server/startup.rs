@@ -25,10 +25,6 @@ impl Startup {
     pub(super) fn problem(&self) -> Option<&str> {
         self.problem.as_deref()
     }
-
-    pub(super) fn take_problem(&mut self) -> Option<String> {
-        self.problem.take()
-    }
 }
 
 impl Server {

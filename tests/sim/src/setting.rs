@@ -60,9 +60,14 @@ impl Setting {
         let mut config = ServerConfig::new(name, Kind::Stdio(stdio));
         config.enabled = !dice.one_in(10);
         config.restart = dice.pick(&[Restart::Always, Restart::OnFailure, Restart::Never]);
-        config.retry = Retry::Never;
         config.probes = probes(dice);
         config.limits = self.limits(dice, &config.probes);
+        config.retry = dice.pick(&[
+            Retry::Never,
+            Retry::Unsent,
+            Retry::Idempotent,
+            Retry::Idempotent,
+        ]);
         config
     }
 
@@ -126,6 +131,8 @@ impl Setting {
             breaker_failures: dice.pick(&[0, 0, 1, 2, 4]),
             breaker_percent: dice.pick(&[0, 0, 10, 50, 100]),
             breaker_calls: dice.pick(&[1, 2, 5]),
+            queue_per_client: dice.pick(&[0, 0, 1, 3]),
+            retry_percent: dice.pick(&[0, 20, 60, 100]),
             ..ServerLimits::default()
         }
     }
@@ -153,7 +160,7 @@ fn fleet_config(dice: &mut Dice) -> FleetConfig {
             servers: dice.pick(&[1, 2, 64, 64, 64]),
             calls: dice.pick(&[1, 5, 100, 1000]),
             starting: dice.pick(&[1, 2, 100]),
-            ..FleetLimits::default()
+            calls_per_client: dice.pick(&[0, 0, 3, 20]),
         },
         ..FleetConfig::default()
     };

@@ -82,7 +82,36 @@ impl BreakerBook {
         outcome: &Result<RawJson, CallError>,
         limits: &ServerLimits,
     ) {
-        let lesson = lesson(outcome, waited);
+        self.learn(
+            now,
+            call,
+            period,
+            incarnation,
+            lesson(outcome, waited),
+            limits,
+        );
+    }
+
+    /// A call was lost with its server, whether or not it is made again.
+    pub(super) fn on_lost(
+        &mut self,
+        now: Time,
+        call: CallId,
+        (period, incarnation): (u64, Option<u32>),
+        limits: &ServerLimits,
+    ) {
+        self.learn(now, call, period, incarnation, Some(Lesson::Ended), limits);
+    }
+
+    fn learn(
+        &mut self,
+        now: Time,
+        call: CallId,
+        period: u64,
+        incarnation: Option<u32>,
+        lesson: Option<Lesson>,
+        limits: &ServerLimits,
+    ) {
         if self.state == State::HalfOpen(Some(call)) {
             match lesson {
                 Some(Lesson::Sound) => self.go(State::Closed),

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use mcp_fleet_core::{
-    CallError, CallId, CommandError, CommandId, Event, InputId, LinkId, McpCommand, Signal,
-    config::ServerConfig,
+    CallError, CallId, CommandError, CommandId, Event, InputId, LinkId, McpCommand, Request,
+    Signal, config::ServerConfig,
 };
 
 use super::{
@@ -12,8 +12,9 @@ use super::{
     calls::{Call, Fate, Stage},
 };
 use crate::{
+    client::REPEATABLE,
     link::Heard,
-    server::{Answer, Meaning},
+    server::{Answer, Meaning, VOUCHER},
 };
 
 impl ReferenceState {
@@ -59,13 +60,21 @@ impl ReferenceState {
             | McpCommand::ListCatalog { id, .. }
             | McpCommand::GetMetrics { id, .. } => self.begin(*id, Command::Other),
             McpCommand::Cancel { call, .. } => self.on_cancel(*call),
+            McpCommand::ClientGone { client } => {
+                let open = self.calls.open.iter();
+                let theirs = open.filter(|(_, call)| call.client == Some(*client));
+                for call in theirs.map(|(id, _)| *id).collect::<Vec<_>>() {
+                    self.on_cancel(call);
+                }
+            }
             McpCommand::Execute {
                 call,
                 server,
                 request,
                 options,
             } => {
-                let verdict = self.judge(server, request);
+                let verdict = self.judge(server, request, options);
+                self.joins_line(server, options.priority, options.client);
                 self.verdict = Some((*call, verdict));
                 let (limits, now) = (self.servers.get(server).map(|book| &book.limits), self.now);
                 let (timeout, timeout_max) = limits.map_or_else(Default::default, |limits| {
@@ -77,16 +86,23 @@ impl ReferenceState {
                 let ticket = self.calls.ticket();
                 let call_book = Call {
                     server: server.clone(),
+                    client: options.client,
+                    priority: options.priority,
+                    repeatable: matches!(request, Request::Tool { name, .. } if name == REPEATABLE),
                     ticket,
                     timeout,
                     due: now.after(timeout),
                     due_max: now.after(timeout_max.max(timeout)),
                     wants_progress: options.progress,
                     progress: None,
+                    told: None,
                     stage: Stage::Parked,
                     frames: Vec::new(),
+                    tried: false,
+                    lost: false,
                     rounds: 0,
                     period: 0,
+                    incarnation: None,
                 };
                 self.calls.open.insert(*call, call_book);
                 if !turned_away(*call, events)
@@ -169,9 +185,33 @@ impl ReferenceState {
             return;
         };
         book.on_signal(self.now, signal);
+        if matches!(signal, Signal::Closed { .. }) {
+            self.count_loss(link);
+        }
         let ended = matches!(signal, Signal::Eof { .. });
         for line in heard {
             self.hear(link, line, ended);
+        }
+    }
+
+    /// The breaker hears of the calls that were lost with a link.
+    fn count_loss(&mut self, link: LinkId) {
+        let Some(book) = self.links.get(link) else {
+            return;
+        };
+        let Some(server) = self.servers.get_mut(&book.server) else {
+            return;
+        };
+        for (id, call) in self.calls.of(&book.server) {
+            let written = call
+                .frames
+                .last()
+                .is_some_and(|(_, start)| book.wrote > *start);
+            let begun = matches!(call.stage, Stage::Sent(..)) && written || call.rounds > 0;
+            if begun {
+                let sent = (call.period, call.incarnation);
+                server.breaker.on_lost(self.now, *id, sent, &server.limits);
+            }
         }
     }
 
@@ -199,6 +239,7 @@ impl ReferenceState {
                 ..
             } if ended => {}
             Meaning::Answer { request, answer } => {
+                book.vouches |= matches!(answer, Answer::Result(text) if text.contains(VOUCHER));
                 book.botched |= book.is_greeting(*request);
                 if let Some(server) = self.servers.get_mut(&book.server) {
                     server.probes.on_answer(link, *request, answer);
@@ -260,7 +301,10 @@ impl ReferenceState {
         if call.wants_progress && call.progress.is_none_or(|last| progress > last) {
             call.progress = Some(progress);
             call.start_anew(now);
-            self.progress.push((id, progress));
+            if call.told.is_none_or(|last| progress > last) {
+                call.told = Some(progress);
+                self.progress.push((id, progress));
+            }
         }
     }
 }

@@ -8,8 +8,10 @@ mod calls;
 mod effects;
 mod events;
 mod inputs;
+mod lines;
 mod links;
 mod probes;
+mod retries;
 mod servers;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -70,6 +72,9 @@ pub(crate) struct ReferenceState {
     // What holds within one turn only.
     fates: BTreeMap<CallId, Fate>,
     verdict: Option<(CallId, Verdict)>,
+    /// The calls of which one may give way to the new one, and the one that did.
+    candidates: Vec<CallId>,
+    gave_way: Option<CallId>,
     progress: Vec<(CallId, f64)>,
     /// What was told of breakers.
     breakers: Vec<(String, BreakerState)>,
@@ -112,6 +117,8 @@ impl ReferenceState {
             results: 0,
             fates: BTreeMap::new(),
             verdict: None,
+            candidates: Vec::new(),
+            gave_way: None,
             progress: Vec::new(),
             breakers: Vec::new(),
             notices: BTreeSet::new(),
@@ -128,6 +135,8 @@ impl ReferenceState {
         self.breakers.clear();
         self.fates.clear();
         self.verdict = None;
+        self.candidates.clear();
+        self.gave_way = None;
         self.progress.clear();
         self.notices.clear();
         match turn.input {
@@ -139,6 +148,7 @@ impl ReferenceState {
             self.on_event(event)?;
         }
         self.fates_are_fulfilled()?;
+        self.lost_calls_wait()?;
         for effect in turn.effects {
             self.on_effect(effect)?;
         }
@@ -152,7 +162,9 @@ impl ReferenceState {
             "{:?}",
             self.notices
         );
-        self.compare(turn)
+        self.compare(turn)?;
+        self.forget_empty_classes();
+        Ok(())
     }
 
     /// Whether all that was begun has ended, and no server is under way.
@@ -228,6 +240,11 @@ impl ReferenceState {
                 "admission",
                 "{call:?} was taken: {verdict:?}"
             );
+            promise!(
+                !taken || !verdict.needs_room() || self.gave_way.is_some(),
+                "admission",
+                "{call:?} was taken, and nobody gave way: {verdict:?}"
+            );
         }
         promise!(
             self.progress.is_empty(),
@@ -277,6 +294,7 @@ impl ReferenceState {
                 own.in_flight
             );
             self.compare_server(name, parked, in_flight)?;
+            self.compare_retries(name, own)?;
         }
         let starting = self.servers.iter();
         let starting = starting.filter(|(_, server)| aftermath::is_starting(server.state));
@@ -326,7 +344,7 @@ impl ReferenceState {
             server.breaker
         );
         let stray = self.calls.of(name).find(|(id, call)| {
-            let waits = call.is_parked() && call.is_fresh() && call.due > self.now;
+            let waits = call.is_parked() && call.rounds == 0 && call.due > self.now;
             waits && !server.breaker.lets_through(**id)
         });
         promise!(

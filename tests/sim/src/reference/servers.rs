@@ -4,10 +4,13 @@ use std::{collections::BTreeMap, time::Duration};
 
 use mcp_fleet_core::{
     Failure, ServerState, Time,
-    config::{Kind, Restart, ServerConfig, ServerLimits},
+    config::{Kind, Restart, Retry, ServerConfig, ServerLimits},
 };
 
-use super::{aftermath, breaker::BreakerBook, links::LinkBook, probes::ProbeBook};
+use super::{
+    aftermath, breaker::BreakerBook, lines::Lines, links::LinkBook, probes::ProbeBook,
+    retries::Retries,
+};
 use crate::violation::{Violation, promise};
 
 const WHY: &str = "a server fails for a reason that was seen";
@@ -37,6 +40,9 @@ pub(super) struct ServerBook {
     restart: Restart,
     /// When restarts were granted since the operator last wanted a fresh start.
     restarts: Vec<Time>,
+    pub(super) retry: Retry,
+    pub(super) retries: Retries,
+    pub(super) lines: Lines,
 }
 
 impl ServerBook {
@@ -58,6 +64,9 @@ impl ServerBook {
             enabled: config.enabled,
             restart: config.restart,
             restarts: Vec::new(),
+            retry: config.retry,
+            retries: Retries::default(),
+            lines: Lines::default(),
         }
     }
 
@@ -77,6 +86,7 @@ impl ServerBook {
         self.readiness_failures_min = self.readiness_failures_min.min(limits.readiness_failures);
         self.readiness_failures_max = self.readiness_failures_max.max(limits.readiness_failures);
         self.restart = config.restart;
+        self.retry = config.retry;
         self.interval_min = self.interval_min.min(limits.refresh_interval);
         self.start_timeout_min = self.start_timeout_min.min(limits.start_timeout);
         self.health_interval_min = self.health_interval_min.min(limits.health_interval);
@@ -197,6 +207,10 @@ impl Servers {
 
     pub(super) fn len(&self) -> usize {
         self.0.len()
+    }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (&String, &mut ServerBook)> {
+        self.0.iter_mut()
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (&String, &ServerBook)> {
