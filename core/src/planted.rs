@@ -48,6 +48,14 @@ pub(crate) enum Bug {
     BudgetOffByOne,
     /// A server that has started keeps its place among those that start.
     StartSlotLeak,
+    /// A server starts before those that it comes after are ready.
+    StartsTooEarly,
+    /// Nobody tells a server that the one it waits for is ready.
+    WaiterForgotten,
+    /// A server that was started anew with its group is taken to have failed itself.
+    GroupEchoes,
+    /// The server before the one that failed is started anew with those after it.
+    OneTooMany,
 }
 
 /// Whether this build has the bug.
@@ -73,6 +81,10 @@ pub(crate) const fn planted(bug: Bug) -> bool {
         Bug::EndlessWait => cfg!(mcp_fleet_planted = "endless_wait"),
         Bug::BudgetOffByOne => cfg!(mcp_fleet_planted = "budget_off_by_one"),
         Bug::StartSlotLeak => cfg!(mcp_fleet_planted = "start_slot_leak"),
+        Bug::StartsTooEarly => cfg!(mcp_fleet_planted = "starts_too_early"),
+        Bug::WaiterForgotten => cfg!(mcp_fleet_planted = "waiter_forgotten"),
+        Bug::GroupEchoes => cfg!(mcp_fleet_planted = "group_echoes"),
+        Bug::OneTooMany => cfg!(mcp_fleet_planted = "one_too_many"),
         Bug::QuestionLeak => cfg!(mcp_fleet_planted = "question_leak"),
     }
 }

@@ -179,6 +179,7 @@ impl Server {
     /// What comes after the incarnation. `ended` tells how it ended, where there was one.
     fn arrive(&mut self, cx: &mut Context<'_>, after: After, ended: Option<(Loss, bool)>) {
         cx.starts.give_back(self.id);
+        self.stop_waiting(cx);
         self.timers.disarm(Timer::Backoff);
         self.timers.disarm(Timer::Revive);
         match after {
@@ -192,7 +193,12 @@ impl Server {
                 self.retire_waiters(cx);
                 cx.out.note(Note::Gone);
             }
-            After::Restart => self.start(cx),
+            After::Restart => {
+                if planted(Bug::GroupEchoes) {
+                    cx.out.note(Note::Lapsed);
+                }
+                self.start(cx);
+            }
             After::Respawn => self.open(cx, Opening::Respawn),
             After::Fail(cause) => {
                 let (loss, was_ready) = match ended {
@@ -217,6 +223,7 @@ impl Server {
         if let Verdict::After(pause) = verdict {
             self.timers.arm(Timer::Backoff, cx.now.after(pause));
             self.enter(cx, State::Backoff(failure));
+            cx.out.note(Note::Lapsed);
             return;
         }
         if verdict == Verdict::Spent {
