@@ -14,20 +14,29 @@ use super::{
 use crate::{
     link::Heard,
     server::{Answer, Meaning},
+    violation::Violation,
 };
 
 impl ReferenceState {
-    pub(super) fn on_command(&mut self, command: &McpCommand, events: &[Event]) {
+    pub(super) fn on_command(
+        &mut self,
+        command: &McpCommand,
+        events: &[Event],
+    ) -> Result<(), Violation> {
         match command {
             McpCommand::Deploy { id, config } => {
                 self.begin(*id, Command::Other);
+                self.judge_place(*id, config, events)?;
                 if !refused(*id, events) {
+                    self.order.place(config);
                     self.servers.add(config);
                 }
             }
             McpCommand::UpdateConfig { id, config } => {
                 self.begin(*id, Command::Other);
+                self.judge_place(*id, config, events)?;
                 if !refused(*id, events) {
+                    self.order.place(config);
                     self.reconfigure(config);
                 }
             }
@@ -86,6 +95,7 @@ impl ReferenceState {
             }
             _ => {}
         }
+        Ok(())
     }
 
     fn begin(&mut self, id: CommandId, command: Command) {
@@ -255,6 +265,7 @@ fn refused(id: CommandId, events: &[Event]) -> bool {
                 | CommandError::AlreadyDeployed { .. }
                 | CommandError::FleetFull { .. }
                 | CommandError::Overloaded { .. }
+                | CommandError::Invalid { .. }
         ),
         _ => false,
     })
