@@ -56,6 +56,8 @@ pub(crate) enum Bug {
     GroupEchoes,
     /// The server before the one that failed is started anew with those after it.
     OneTooMany,
+    /// A fleet stops all servers at once.
+    StopsTooEarly,
 }
 
 /// Whether this build has the bug.
@@ -85,6 +87,7 @@ pub(crate) const fn planted(bug: Bug) -> bool {
         Bug::WaiterForgotten => cfg!(mcp_fleet_planted = "waiter_forgotten"),
         Bug::GroupEchoes => cfg!(mcp_fleet_planted = "group_echoes"),
         Bug::OneTooMany => cfg!(mcp_fleet_planted = "one_too_many"),
+        Bug::StopsTooEarly => cfg!(mcp_fleet_planted = "stops_too_early"),
         Bug::QuestionLeak => cfg!(mcp_fleet_planted = "question_leak"),
     }
 }

@@ -6,7 +6,7 @@ const TWO: &str = r#"{"text":"one two"}"#;
 
 /// The member of `mcpServers`, which comes after these servers.
 fn after(member: &str, others: &[&str]) -> String {
-    let body = member.strip_suffix('}').unwrap().trim_end();
+    let body = member.trim_end_matches(['}', ' ']);
     format!("{body}, \"after\": {} }}", json!(others))
 }
 
