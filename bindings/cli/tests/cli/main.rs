@@ -8,5 +8,6 @@ mod fixture;
 mod help;
 #[cfg(test)]
 mod lists;
+mod order;
 #[cfg(test)]
 mod signals;
