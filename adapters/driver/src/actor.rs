@@ -4,13 +4,16 @@ use std::{
     collections::HashSet,
     fmt,
     future::poll_fn,
-    pin::Pin,
+    pin::{Pin, pin},
     task::{Context, Poll},
     time::{Duration, Instant},
 };
 
 use async_channel::Receiver;
-use futures::{FutureExt, Stream, StreamExt, future::BoxFuture};
+use futures::{
+    FutureExt, Stream, StreamExt,
+    future::{BoxFuture, Either, select},
+};
 use mcp_fleet_core::{
     CallId, CommandId, Effect, Event, Fleet, Input, McpCommand, ServerName, Signal, Time,
     config::FleetConfig, journal::Entry,
@@ -19,7 +22,7 @@ use mcp_fleet_core::{
 use crate::{
     call::Progress,
     events::Subscriber,
-    journal::Journal,
+    journal::{Journal, Recorder},
     links::{Links, Signals, give_way},
     log,
     message::{Brought, Control, Execute, Message},
@@ -34,6 +37,8 @@ const INPUTS_PER_WAKE: u32 = 256;
 const CANCELLED_EARLY_MAX: usize = 4096;
 /// Messages in a row before signals get their turn.
 const MESSAGES_IN_A_ROW: u32 = 32;
+/// How long the end of a shutdown waits for the journal, whose sink may block.
+const JOURNAL_PATIENCE: Duration = Duration::from_secs(5);
 /// The actor's own shutdown; handles count from 1.
 const OWN_SHUTDOWN: CommandId = CommandId(0);
 
@@ -51,7 +56,9 @@ pub struct RuntimeActor<R: AsyncRuntime> {
     signals: Signals,
     waiters: Waiters,
     subscribers: Vec<Subscriber>,
-    journal: Option<Journal>,
+    recorder: Option<Recorder>,
+    /// What is to be told once the journal is written.
+    parting: Vec<Event>,
     alarm: Option<Alarm>,
     /// Calls cancelled before they were found in the inbox.
     cancelled_early: HashSet<CallId>,
@@ -91,17 +98,12 @@ impl<R: AsyncRuntime> RuntimeActor<R> {
         runtime: R,
         config: FleetConfig,
         seed: u64,
-        mut journal: Option<Journal>,
+        journal: Option<Journal>,
         inbox: Receiver<Message>,
         control: Receiver<Control>,
     ) -> Self {
         let (links, signals) = Links::new(runtime.clone());
-        if let Some(Err(error)) = journal
-            .as_mut()
-            .map(|journal| journal.begin(config.clone(), seed))
-        {
-            give_up_journal(&mut journal, &error);
-        }
+        let recorder = journal.and_then(|journal| Recorder::start(journal, &config, seed));
         Self {
             epoch: runtime.now(),
             runtime,
@@ -112,7 +114,8 @@ impl<R: AsyncRuntime> RuntimeActor<R> {
             signals,
             waiters: Waiters::default(),
             subscribers: Vec::new(),
-            journal,
+            recorder,
+            parting: Vec::new(),
             alarm: None,
             cancelled_early: HashSet::new(),
             messages_in_a_row: 0,
@@ -133,7 +136,18 @@ impl<R: AsyncRuntime> RuntimeActor<R> {
                 give_way().await;
             }
         }
-        self.flush_journal();
+        if let Some(recorder) = self.recorder.take() {
+            let enough = self.runtime.now().checked_add(JOURNAL_PATIENCE);
+            let enough = enough.unwrap_or_else(|| self.runtime.now());
+            let written = pin!(recorder.finish());
+            let enough = pin!(self.runtime.sleep_until(enough));
+            if let Either::Right(_) = select(written, enough).await {
+                tracing::warn!("the journal is not written in time; its end may be missing");
+            }
+        }
+        for event in std::mem::take(&mut self.parting) {
+            self.tell(event);
+        }
     }
 
     fn poll_wake(&mut self, context: &mut Context<'_>) -> Poll<Wake> {
@@ -163,7 +177,6 @@ impl<R: AsyncRuntime> RuntimeActor<R> {
         {
             return Poll::Ready(Wake::Alarm);
         }
-        self.flush_journal();
         Poll::Pending
     }
 
@@ -286,7 +299,7 @@ impl<R: AsyncRuntime> RuntimeActor<R> {
     /// everything that comes of it.
     fn turn(&mut self, input: Option<Input>, mut brought: Option<Brought>) {
         let at = self.now();
-        let told = if self.journal.is_some() {
+        let told = if self.recorder.is_some() {
             input.clone()
         } else {
             None
@@ -297,7 +310,7 @@ impl<R: AsyncRuntime> RuntimeActor<R> {
         }
         let mut effects = Vec::new();
         while let Some(effect) = self.fleet.poll_effect() {
-            if self.journal.is_some() {
+            if self.recorder.is_some() {
                 effects.push(effect.clone());
             }
             if let Effect::Open { server, .. } = &effect
@@ -307,21 +320,24 @@ impl<R: AsyncRuntime> RuntimeActor<R> {
             }
             self.links.perform(effect);
         }
-        if let Some(journal) = &mut self.journal
-            && let Err(error) = journal.write(&Entry {
-                at,
-                input: told,
-                effects,
-            })
+        let entry = Entry {
+            at,
+            input: told,
+            effects,
+        };
+        if let Some(recorder) = &self.recorder
+            && !recorder.record(entry)
         {
-            give_up_journal(&mut self.journal, &error);
+            self.recorder = None;
         }
-        if self.fleet.is_shut_down() {
-            // Whoever asked for the shutdown may read the journal once it is told.
-            self.flush_journal();
-        }
+        // Whoever asked for the shutdown may read the journal once it is told.
+        let parts = self.recorder.is_some() && self.fleet.is_shut_down();
         while let Some(event) = self.fleet.poll_event() {
-            self.tell(event);
+            if parts {
+                self.parting.push(event);
+            } else {
+                self.tell(event);
+            }
         }
         self.arm();
     }
@@ -399,12 +415,6 @@ impl<R: AsyncRuntime> RuntimeActor<R> {
     fn now(&self) -> Time {
         Time::ZERO.after(self.runtime.now().saturating_duration_since(self.epoch))
     }
-
-    fn flush_journal(&mut self) {
-        if let Some(Err(error)) = self.journal.as_mut().map(Journal::flush) {
-            give_up_journal(&mut self.journal, &error);
-        }
-    }
 }
 
 impl<R: AsyncRuntime> fmt::Debug for RuntimeActor<R> {
@@ -414,9 +424,4 @@ impl<R: AsyncRuntime> fmt::Debug for RuntimeActor<R> {
             .field("links", &self.links)
             .finish_non_exhaustive()
     }
-}
-
-fn give_up_journal(journal: &mut Option<Journal>, error: &std::io::Error) {
-    tracing::error!(%error, "the journal cannot be written; it ends here");
-    *journal = None;
 }
