@@ -17,7 +17,7 @@ use crate::{
     arguments,
     content::ToolResult,
     exit::{self, Exit, Problem},
-    file,
+    file::{self, Brought},
     host::Host,
     output,
     progress::ProgressLine,
@@ -28,6 +28,7 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Prepared {
     config: FleetConfig,
+    secrets: Vec<String>,
     server: ServerConfig,
     arguments: Option<RawJson>,
 }
@@ -38,12 +39,16 @@ pub(crate) struct Prepared {
 /// # Errors
 /// What is wrong with either.
 pub(crate) fn prepare(args: &CallArgs) -> Result<Prepared, Problem> {
-    let mut config = file::load(&args.file, std::slice::from_ref(&args.server))?;
+    let Brought {
+        mut config,
+        secrets,
+    } = file::load(&args.file, std::slice::from_ref(&args.server))?;
     let server = file::take(&mut config, &args.file, &args.server)?;
     config.servers.clear();
     let arguments = args.arguments.as_deref().map(arguments::read).transpose()?;
     Ok(Prepared {
         config,
+        secrets,
         server,
         arguments,
     })
@@ -57,10 +62,11 @@ pub(crate) async fn run(
 ) -> Result<Exit, Problem> {
     let Prepared {
         config,
+        secrets,
         server,
         arguments,
     } = prepared;
-    let host = Host::new(config, global)?;
+    let host = Host::new(config, secrets, global)?;
     host.run(signals, call(&host, server, args, arguments))
         .await
 }

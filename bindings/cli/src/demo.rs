@@ -91,7 +91,7 @@ impl Player {
 pub(crate) async fn run(global: &Global, signals: &mut Signals) -> Result<Exit, Problem> {
     let words = config(Player::Words, Duration::ZERO)?;
     let slow = config(Player::Slow, SLOW_DELAY)?;
-    let host = Host::new(FleetConfig::default(), global)?;
+    let host = Host::new(FleetConfig::default(), Vec::new(), global)?;
     host.run(signals, play(&host, words, slow)).await
 }
 

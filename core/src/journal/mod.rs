@@ -12,6 +12,8 @@ mod redactor;
 mod secrets;
 mod shape;
 mod streams;
+#[cfg(test)]
+mod tests;
 
 use serde::{Deserialize, Serialize};
 

@@ -9,4 +9,6 @@ mod help;
 #[cfg(test)]
 mod lists;
 #[cfg(test)]
+mod replay;
+#[cfg(test)]
 mod signals;
