@@ -74,6 +74,10 @@ impl Patterns {
         std::iter::from_fn(move || {
             let mut found: Option<(usize, usize)> = None;
             while from < bytes.len() {
+                if found.is_none() {
+                    let rest = bytes.get(from..).unwrap_or_default();
+                    from = from.saturating_add(self.plain(rest));
+                }
                 if found.is_some_and(|(_, end)| from > end) {
                     break;
                 }
@@ -121,6 +125,17 @@ impl Patterns {
         self.sorted
             .get(from)
             .is_some_and(|pattern| pattern.bytes.starts_with(rest))
+    }
+
+    /// How many bytes at the start begin no pattern for certain.
+    fn plain(&self, rest: &[u8]) -> usize {
+        if self.sorted.is_empty() {
+            return rest.len();
+        }
+        // The last byte has no pair.
+        let most = rest.len().saturating_sub(1);
+        let begins = |pair: &[u8]| matches!(pair, &[first, second] if self.has_pair(first, second));
+        rest.windows(2).position(begins).unwrap_or(most)
     }
 
     fn has_pair(&self, first: u8, second: u8) -> bool {
@@ -172,6 +187,15 @@ impl Stream {
         while let Some(rest) = self.buffer.get(done..)
             && let Some(&byte) = rest.first()
         {
+            if self.covered == 0 && self.given == 0 {
+                let (plain, _) = rest.split_at(patterns.plain(rest));
+                if let Some(last) = plain.last() {
+                    out.extend_from_slice(plain);
+                    self.last = *last;
+                    done = done.saturating_add(plain.len());
+                    continue;
+                }
+            }
             if !complete && patterns.may_begin(rest) {
                 break;
             }

@@ -12,7 +12,7 @@ use futures::{
 };
 use libtest_mimic::{Failed, Trial};
 use mcp_fleet_core::{
-    CallOptions, Fleet, RpcError, ServerName,
+    CallOptions, Fleet, Implementation, RpcError, ServerName,
     config::{FleetConfig, Kind, ServerConfig, Stdio},
     journal::{Line, Mark, Redaction, replay},
 };
@@ -87,7 +87,7 @@ while read -r line; do
     *'"method":"initialize"'*)
       slow '{"jsonrpc":"2.0","id":'$id',"result":{"protocolVersion":"2025-11-25","capabilities":{},"serverInfo":{"name":"'"$escaped"'","version":"1"}}}' 1 ;;
     *'"method":"tools/call"'*)
-      slow "the token is $TOKEN" 2
+      slow "the ""token is $TOKEN" 2
       slow 'noise with '"$TOKEN" 1
       slow '{"jsonrpc":"2.0","id":'$id',"result":{"content":[{"type":"text","text":"it is '"$escaped"', '"$(printf '%s' "$TOKEN" | base64)"'"}]}}' 1 ;;
     *)
@@ -99,6 +99,14 @@ done
 struct Echo;
 
 impl InProcessServer for Echo {
+    fn implementation(&self) -> Implementation {
+        Implementation {
+            name: "echo".to_owned(),
+            version: "1".to_owned(),
+            title: None,
+        }
+    }
+
     fn tools(&self) -> Vec<Tool> {
         vec![Tool::new("echo")]
     }
@@ -199,7 +207,8 @@ async fn blocked<R: AsyncRuntime>(runtime: R) -> Result<(), Failed> {
     manager.shutdown().await?;
     assert_eq!(gate.recording.text(), "");
     gate.open();
-    while !gate.recording.text().ends_with("}}}\n") {
+    // What is missing is said at the end.
+    while !gate.recording.text().contains("{\"mark\":") {
         runtime
             .sleep_until(runtime.now() + Duration::from_millis(5))
             .await;
