@@ -37,7 +37,7 @@ const INPUTS_PER_WAKE: u32 = 256;
 const CANCELLED_EARLY_MAX: usize = 4096;
 /// Messages in a row before signals get their turn.
 const MESSAGES_IN_A_ROW: u32 = 32;
-/// How long the end of a shutdown waits for the journal, whose sink may block.
+/// How long the end of a shutdown waits for a journal that takes nothing: its sink may block.
 const JOURNAL_PATIENCE: Duration = Duration::from_secs(5);
 /// The actor's own shutdown; handles count from 1.
 const OWN_SHUTDOWN: CommandId = CommandId(0);
@@ -137,13 +137,8 @@ impl<R: AsyncRuntime> RuntimeActor<R> {
             }
         }
         if let Some(recorder) = self.recorder.take() {
-            let enough = self.runtime.now().checked_add(JOURNAL_PATIENCE);
-            let enough = enough.unwrap_or_else(|| self.runtime.now());
-            let written = pin!(recorder.finish());
-            let enough = pin!(self.runtime.sleep_until(enough));
-            if let Either::Right(_) = select(written, enough).await {
-                tracing::warn!("the journal is not written in time; its end may be missing");
-            }
+            let runtime = self.runtime.clone();
+            finish_journal(runtime, recorder).await;
         }
         for event in std::mem::take(&mut self.parting) {
             self.tell(event);
@@ -423,5 +418,24 @@ impl<R: AsyncRuntime> fmt::Debug for RuntimeActor<R> {
             .field("fleet", &self.fleet)
             .field("links", &self.links)
             .finish_non_exhaustive()
+    }
+}
+
+/// Waits until the journal is written, as long as that gets on.
+async fn finish_journal(runtime: impl AsyncRuntime, recorder: Recorder) {
+    let backlog = recorder.backlog();
+    let mut left = backlog.bytes();
+    let mut written = pin!(recorder.finish());
+    loop {
+        let now = runtime.now();
+        let enough = now.checked_add(JOURNAL_PATIENCE).unwrap_or(now);
+        match select(written.as_mut(), pin!(runtime.sleep_until(enough))).await {
+            Either::Left(_) => return,
+            Either::Right(_) if backlog.bytes() < left => left = backlog.bytes(),
+            Either::Right(_) => {
+                tracing::warn!("the journal takes nothing more; its end may be missing");
+                return;
+            }
+        }
     }
 }

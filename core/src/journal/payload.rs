@@ -120,9 +120,36 @@ impl Payloads {
 
     /// Covers what comes next, in place.
     pub(super) fn cover(&mut self, bytes: &mut [u8]) {
-        for byte in bytes {
+        let mut rest = bytes;
+        loop {
+            let (plain, after) = rest.split_at_mut(self.run(rest));
+            if let Token::Text { kept: false, .. } = self.token {
+                plain.fill(COVER);
+            }
+            let Some((byte, after)) = after.split_first_mut() else {
+                break;
+            };
             *byte = self.next(*byte);
+            rest = after;
         }
+    }
+
+    /// How many bytes from here on are plain text of a string.
+    fn run(&self, bytes: &[u8]) -> usize {
+        let is_text = matches!(
+            self.token,
+            Token::Text {
+                text: Text::Plain,
+                ..
+            }
+        );
+        if self.line != Line::Message || !is_text {
+            return 0;
+        }
+        bytes
+            .iter()
+            .position(|byte| !matches!(byte, 0x20..=0x7f) || matches!(byte, b'"' | b'\\'))
+            .unwrap_or(bytes.len())
     }
 
     fn next(&mut self, byte: u8) -> u8 {

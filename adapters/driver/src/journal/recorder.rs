@@ -97,12 +97,27 @@ impl Recorder {
         }
     }
 
+    /// How much is not written yet.
+    pub(crate) fn backlog(&self) -> Backlog {
+        Backlog(Arc::clone(&self.counts))
+    }
+
     /// Waits until all that was recorded is written and flushed.
     pub(crate) async fn finish(self) {
         let Self { queue, written, .. } = self;
         drop(queue);
         // The other end says nothing; it goes when all is done.
         let _gone = written.await.is_err();
+    }
+}
+
+/// What waits to be written.
+#[derive(Debug)]
+pub(crate) struct Backlog(Arc<Counts>);
+
+impl Backlog {
+    pub(crate) fn bytes(&self) -> usize {
+        self.0.queued.load(Ordering::Relaxed)
     }
 }
 

@@ -1,6 +1,6 @@
 //! A journal told again.
 
-use std::fs;
+use std::{fs, process::Stdio, thread};
 
 use serde_json::Value;
 
@@ -166,6 +166,30 @@ fn a_journal_that_was_cut_off_is_shown_as_far_as_it_goes() {
         "the last line is cut off, as when the host was killed; {steps} steps are whole"
     ));
     assert!(said.out.contains(&format!(": {steps} steps,")), "{said:?}");
+}
+
+#[test]
+fn a_host_that_was_killed_leaves_a_journal() {
+    // The tool never answers.
+    let place = Place::with_tool("", ":");
+    let args = ["--journal", "j", "call", "fleet.json", "s", "t"];
+    let mut host = place.command(&args).stdout(Stdio::null()).spawn().unwrap();
+    let path = place.path().join("j");
+    let asked = |journal: String| journal.contains("tools/call") && journal.ends_with('\n');
+    while !fs::read_to_string(&path).is_ok_and(asked) {
+        assert!(
+            host.try_wait().unwrap().is_none(),
+            "the host ended by itself"
+        );
+        thread::yield_now();
+    }
+    host.kill().unwrap();
+    host.wait().unwrap();
+    let said = place.run(&["replay", "j"]);
+    said.ended(0);
+    let state = said.out.split("IN FLIGHT").last().unwrap();
+    let cells: Vec<&str> = state.lines().nth(1).unwrap().split_whitespace().collect();
+    assert_eq!((cells[1], cells[4]), ("ready", "1"), "{said:?}");
 }
 
 #[test]
