@@ -88,7 +88,7 @@ while read -r line; do
       slow '{"jsonrpc":"2.0","id":'$id',"result":{"protocolVersion":"2025-11-25","capabilities":{},"serverInfo":{"name":"'"$escaped"'","version":"1"}}}' 1 ;;
     *'"method":"tools/call"'*)
       slow "the token is $TOKEN" 2
-      slow 'no''ise with '"$TOKEN" 1
+      slow 'mur''mur with '"$TOKEN" 1
       slow '{"jsonrpc":"2.0","id":'$id',"result":{"content":[{"type":"text","text":"it is '"$escaped"', '"$(printf '%s' "$TOKEN" | base64)"'"}]}}' 1 ;;
     *)
       printf '{"jsonrpc":"2.0","id":%s,"error":{"code":-32601,"message":"no %s"}}\n' "$id" "$escaped" ;;
@@ -155,7 +155,7 @@ async fn secrets<R: AsyncRuntime>(runtime: R) -> Result<(), Failed> {
             text.contains("<secret 1>") && text.contains("*******"),
             "{text}"
         );
-        assert_eq!(text.contains("noise"), level == Redaction::Secrets);
+        assert_eq!(text.contains("murmu"), level == Redaction::Secrets);
         assert!(recording.replay() > 20);
     }
     Ok(())
