@@ -37,8 +37,6 @@ const INPUTS_PER_WAKE: u32 = 256;
 const CANCELLED_EARLY_MAX: usize = 4096;
 /// Messages in a row before signals get their turn.
 const MESSAGES_IN_A_ROW: u32 = 32;
-/// How long the end of a shutdown waits for a journal that takes nothing: its sink may block.
-const JOURNAL_PATIENCE: Duration = Duration::from_secs(5);
 /// The actor's own shutdown; handles count from 1.
 const OWN_SHUTDOWN: CommandId = CommandId(0);
 
@@ -423,12 +421,12 @@ impl<R: AsyncRuntime> fmt::Debug for RuntimeActor<R> {
 
 /// Waits until the journal is written, as long as that gets on.
 async fn finish_journal(runtime: impl AsyncRuntime, recorder: Recorder) {
-    let backlog = recorder.backlog();
+    let (backlog, patience) = (recorder.backlog(), recorder.patience());
     let mut left = backlog.bytes();
     let mut written = pin!(recorder.finish());
     loop {
         let now = runtime.now();
-        let enough = now.checked_add(JOURNAL_PATIENCE).unwrap_or(now);
+        let enough = now.checked_add(patience).unwrap_or(now);
         match select(written.as_mut(), pin!(runtime.sleep_until(enough))).await {
             Either::Left(_) => return,
             Either::Right(_) if backlog.bytes() < left => left = backlog.bytes(),

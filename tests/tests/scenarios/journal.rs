@@ -128,7 +128,9 @@ fn options(journal: Journal) -> RuntimeOptions {
 async fn secrets<R: AsyncRuntime>(runtime: R) -> Result<(), Failed> {
     for level in [Redaction::Secrets, Redaction::Payloads] {
         let recording = Recording::default();
-        let journal = Journal::new(recording.clone()).redaction(level);
+        let journal = Journal::new(recording.clone())
+            .redaction(level)
+            .patience(Duration::from_secs(60));
         let config = FleetConfig::default();
         let manager = McpManagerV2::on(runtime.clone(), config, options(journal));
         let stdio = Stdio {
@@ -191,7 +193,7 @@ impl Write for Gate {
 /// The fleet works and shuts down while nothing can be written, and the journal says what it lacks.
 async fn blocked<R: AsyncRuntime>(runtime: R) -> Result<(), Failed> {
     let gate = Gate::default();
-    let journal = Journal::new(gate.clone());
+    let journal = Journal::new(gate.clone()).patience(Duration::from_secs(1));
     let manager = McpManagerV2::on(runtime.clone(), FleetConfig::default(), options(journal));
     manager.deploy_in_process("echo", Echo).await?;
     // Each call is three turns at least.

@@ -6,6 +6,7 @@ mod writer;
 use std::{
     fmt,
     io::{self, Write},
+    time::Duration,
 };
 
 use mcp_fleet_core::journal::Redaction;
@@ -14,6 +15,8 @@ pub(crate) use self::recorder::Recorder;
 
 /// What a journal may grow to where nobody says: 128 MiB.
 pub const JOURNAL_BYTES_MAX: u64 = 128 << 20;
+/// How long the end of a shutdown waits where nobody says for a journal that takes nothing.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// Turns that wait to be written. Beyond it the journal is too far behind, and leaves turns out.
 pub const JOURNAL_QUEUE_MAX: usize = 8192;
 /// The same for the bytes that these turns hold.
@@ -38,6 +41,7 @@ pub struct Journal {
     bytes_max: u64,
     redaction: Redaction,
     secrets: Vec<String>,
+    patience: Duration,
 }
 
 impl Journal {
@@ -49,6 +53,7 @@ impl Journal {
             bytes_max: JOURNAL_BYTES_MAX,
             redaction: Redaction::default(),
             secrets: Vec::new(),
+            patience: PATIENCE,
         }
     }
 
@@ -84,6 +89,14 @@ impl Journal {
     #[must_use]
     pub fn secrets(mut self, secrets: impl IntoIterator<Item = String>) -> Self {
         self.secrets.extend(secrets);
+        self
+    }
+
+    /// How long the end of a shutdown waits while the sink takes nothing; 5 s by default. What is
+    /// not written then is lost where the process ends.
+    #[must_use]
+    pub const fn patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
         self
     }
 }

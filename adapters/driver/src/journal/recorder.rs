@@ -7,6 +7,7 @@ use std::{
         mpsc::{SyncSender, TrySendError, sync_channel},
     },
     thread,
+    time::Duration,
 };
 
 use futures::channel::oneshot;
@@ -25,6 +26,8 @@ pub(crate) struct Recorder {
     queue: SyncSender<Told>,
     counts: Arc<Counts>,
     written: oneshot::Receiver<()>,
+    /// How long to wait in the end for a sink that takes nothing.
+    patience: Duration,
 }
 
 /// One turn on its way to the journal.
@@ -51,6 +54,7 @@ impl Recorder {
         let (queue, told) = sync_channel(JOURNAL_QUEUE_MAX);
         let (ended, written) = oneshot::channel();
         let counts = Arc::new(Counts::default());
+        let patience = journal.patience;
         let config = config.clone();
         let shared = Arc::clone(&counts);
         let work = move || {
@@ -68,6 +72,7 @@ impl Recorder {
             queue,
             counts,
             written,
+            patience,
         })
     }
 
@@ -95,6 +100,10 @@ impl Recorder {
             }
             Err(TrySendError::Disconnected(_)) => false,
         }
+    }
+
+    pub(crate) const fn patience(&self) -> Duration {
+        self.patience
     }
 
     /// How much is not written yet.

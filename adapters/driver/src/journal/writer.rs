@@ -58,6 +58,7 @@ impl Writer {
             bytes_max,
             redaction,
             secrets,
+            patience: _,
         } = journal;
         let mut redactor = Redactor::new(redaction);
         secrets.iter().for_each(|secret| redactor.know(secret));

@@ -225,15 +225,18 @@ impl Replay {
         let command = McpCommand::ListServers { id: OWN };
         self.fleet.handle_input(self.now, command.into());
         let told = std::iter::from_fn(|| self.fleet.poll_event());
-        told.filter_map(|event| match event {
-            Event::CommandEnded {
+        let servers = told.filter_map(|event| {
+            if let Event::CommandEnded {
                 id: OWN,
                 outcome: Ok(Reply::Servers(servers)),
-            } => Some(servers),
-            _ => None,
-        })
-        .flatten()
-        .collect()
+            } = event
+            {
+                Some(servers)
+            } else {
+                None
+            }
+        });
+        servers.flatten().collect()
     }
 
     fn state(&mut self, names: &Names, next_deadline: Option<Deadline>) -> String {
