@@ -2,7 +2,7 @@
 
 use std::{
     io::{self, Write},
-    sync::{Arc, Condvar, Mutex},
+    sync::{Arc, Condvar, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -180,8 +180,10 @@ impl Gate {
 impl Write for Gate {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let (open, opened) = &*self.open;
-        let open = open.lock().unwrap();
-        let _open = opened.wait_while(open, |open| !*open).unwrap();
+        let open = open.lock().unwrap_or_else(PoisonError::into_inner);
+        let _open = opened
+            .wait_while(open, |open| !*open)
+            .unwrap_or_else(PoisonError::into_inner);
         self.recording.write(bytes)
     }
 
