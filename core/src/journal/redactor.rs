@@ -269,6 +269,7 @@ impl Redactor {
             | McpCommand::ListServers { .. }
             | McpCommand::ListCatalog { .. }
             | McpCommand::GetMetrics { .. }
+            | McpCommand::ClientGone { .. }
             | McpCommand::Shutdown { .. } => command,
         }
     }
