@@ -18,7 +18,7 @@ use crate::{
     arguments,
     content::ToolResult,
     exit::{self, Exit, Problem},
-    file,
+    file::{self, Brought},
     host::Host,
     output,
     progress::ProgressLine,
@@ -29,6 +29,7 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Prepared {
     config: FleetConfig,
+    secrets: Vec<String>,
     server: ServerConfig,
     /// Those that it comes after.
     needed: Vec<ServerConfig>,
@@ -41,13 +42,17 @@ pub(crate) struct Prepared {
 /// # Errors
 /// What is wrong with either.
 pub(crate) fn prepare(args: &CallArgs) -> Result<Prepared, Problem> {
-    let mut config = file::load(&args.file, std::slice::from_ref(&args.server))?;
+    let Brought {
+        mut config,
+        secrets,
+    } = file::load(&args.file, std::slice::from_ref(&args.server))?;
     let server = file::take(&mut config, &args.file, &args.server)?;
     let needed = file::take_needed(&mut config, std::slice::from_ref(&server));
     config.servers.clear();
     let arguments = args.arguments.as_deref().map(arguments::read).transpose()?;
     Ok(Prepared {
         config,
+        secrets,
         server,
         needed,
         arguments,
@@ -62,11 +67,12 @@ pub(crate) async fn run(
 ) -> Result<Exit, Problem> {
     let Prepared {
         config,
+        secrets,
         server,
         needed,
         arguments,
     } = prepared;
-    let host = Host::new(config, global)?;
+    let host = Host::new(config, secrets, global)?;
     host.run(signals, call(&host, server, needed, args, arguments))
         .await
 }

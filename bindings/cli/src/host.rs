@@ -26,12 +26,16 @@ pub(crate) struct Host {
 
 impl Host {
     /// A fleet with the limits of `config`, on the runtime of the calling task. No server is
-    /// deployed.
+    /// deployed. `secrets` are kept out of the journal.
     ///
     /// # Errors
     /// Where the journal cannot be written.
-    pub(crate) fn new(config: FleetConfig, global: &Global) -> Result<Self, Problem> {
-        let journal = global.journal.as_deref().map(journal::create).transpose()?;
+    pub(crate) fn new(
+        config: FleetConfig,
+        secrets: Vec<String>,
+        global: &Global,
+    ) -> Result<Self, Problem> {
+        let journal = journal::create(global, secrets)?;
         let options = RuntimeOptions {
             journal,
             ..RuntimeOptions::default()

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use crate::{
     args::{Global, ToolsArgs},
     exit::{self, Exit, Problem},
-    file,
+    file::{self, Brought},
     host::Host,
     output::{
         self,
@@ -24,7 +24,10 @@ pub(crate) async fn run(
     global: &Global,
     signals: &mut Signals,
 ) -> Result<Exit, Problem> {
-    let mut config = file::load(&args.file, &args.server)?;
+    let Brought {
+        mut config,
+        secrets,
+    } = file::load(&args.file, &args.server)?;
     let mut servers = Vec::new();
     if args.server.is_empty() {
         servers.extend(config.servers.extract_if(.., |server| server.enabled));
@@ -39,7 +42,7 @@ pub(crate) async fn run(
     }
     let needed = file::take_needed(&mut config, &servers);
     config.servers.clear();
-    let host = Host::new(config, global)?;
+    let host = Host::new(config, secrets, global)?;
     host.run(signals, list(&host, servers, needed, args.json))
         .await
 }

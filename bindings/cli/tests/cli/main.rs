@@ -10,4 +10,6 @@ mod help;
 mod lists;
 mod order;
 #[cfg(test)]
+mod replay;
+#[cfg(test)]
 mod signals;
