@@ -9,14 +9,18 @@
     reason = "tests may panic, and look only at what they are about"
 )]
 
+mod answers;
 mod bounds;
+mod bytes;
 mod calls;
 mod catalog;
 mod chart;
 mod eras;
 mod health;
 mod lifecycle;
+mod outage;
 mod questions;
 mod replay;
 mod restarts;
+mod tools;
 mod world;
