@@ -10,7 +10,7 @@ use mcp_fleet_core::{
     },
 };
 
-use crate::dice::Dice;
+use crate::dice::{Dice, Fate};
 
 /// The circumstances of one life.
 #[derive(Clone, Debug)]
@@ -33,8 +33,8 @@ pub(crate) struct Setting {
 }
 
 impl Setting {
-    pub(crate) fn new(seed: u64) -> Self {
-        let dice = &mut Dice::new(seed, 0x5e);
+    pub(crate) fn new(fate: &Fate) -> Self {
+        let dice = &mut fate.dice(0x5e);
         let names = (0..dice.pick(&[1_u64, 1, 2, 3, 3, 4]))
             .map(|number| format!("s{number}"))
             .collect();
