@@ -10,3 +10,5 @@ mod help;
 mod lists;
 #[cfg(test)]
 mod signals;
+#[cfg(test)]
+mod surroundings;
