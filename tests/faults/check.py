@@ -95,7 +95,9 @@ def of_simulator(faults: str, lives: str) -> dict[str, list[Evidence]]:
             continue
         strikes, count = struck.get(fault[3], (0, 0))
         outcome = f"{strikes:,} strikes in {count:,} lives" if strikes else "never struck"
-        if not kept:
+        if not lives:
+            outcome = "did not run"
+        elif not kept:
             outcome += "; not all promises were kept"
         evidence = Evidence(f"sim::{fault[3]}", "S", outcome, kept and strikes > 0)
         all_of.setdefault(fault[1] + fault[2], []).append(evidence)

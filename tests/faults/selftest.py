@@ -66,7 +66,7 @@ SPOILT = {
     "a fault nobody counted": ("lives", "Missing", "Other", "F1: sim::Missing: never struck"),
     "an invariant that was not tried": ("lives", "4   1", "0   0", "I6: sim::Stale: never struck"),
     "a broken promise": ("lives", "no violation", "VIOLATION", "F1: sim::Missing: 12 strikes in 3 lives; not all"),
-    "lives that were not lived": ("lives", r"(?s)\A.*\Z", "", "F1: sim::Missing: never struck"),
+    "lives that were not lived": ("lives", r"(?s)\A.*\Z", "", "F1: sim::Missing: did not run"),
     "a simulator without faults": ("faults", r"(?s)\A.*\Z", "", "the simulator names no faults"),
 }
 

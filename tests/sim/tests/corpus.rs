@@ -42,7 +42,10 @@ fn a_life_is_what_its_bytes_say() {
     assert!(once.journal == again.journal && once.strikes == again.strikes);
     let half = lived(&bytes[..bytes.len() / 2]);
     assert!(half.journal != once.journal);
-    assert!(half.journal.unwrap().0 == once.journal.unwrap().0, "the beginning is the same");
+    assert!(
+        half.journal.unwrap().0 == once.journal.unwrap().0,
+        "the beginning is the same"
+    );
     assert!(once.strikes.iter().sum::<u64>() > 0);
 }
 
