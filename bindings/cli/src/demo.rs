@@ -92,7 +92,8 @@ pub(crate) async fn run(global: &Global, signals: &mut Signals) -> Result<Exit, 
     let words = config(Player::Words, Duration::ZERO)?;
     let slow = config(Player::Slow, SLOW_DELAY)?;
     let host = Host::new(FleetConfig::default(), global)?;
-    host.run(signals, play(&host, words, slow)).await
+    let play = Box::pin(play(&host, words, slow));
+    host.run(signals, play).await
 }
 
 async fn play(host: &Host, words: ServerConfig, slow: ServerConfig) -> Result<Exit, Problem> {

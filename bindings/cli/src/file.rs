@@ -126,6 +126,26 @@ pub(crate) fn take(
     Ok(server)
 }
 
+/// Takes those out of a fleet that `servers` come after, disabled or not, and those that these come
+/// after.
+pub(crate) fn take_needed(config: &mut FleetConfig, servers: &[ServerConfig]) -> Vec<ServerConfig> {
+    let mut needed: Vec<ServerConfig> = Vec::new();
+    let mut names: Vec<_> = servers
+        .iter()
+        .flat_map(|server| &server.after)
+        .cloned()
+        .collect();
+    while let Some(name) = names.pop() {
+        let others = &mut config.servers;
+        if let Some(position) = others.iter().position(|server| server.name == name) {
+            let server = others.swap_remove(position);
+            names.extend(server.after.iter().cloned());
+            needed.push(server);
+        }
+    }
+    needed
+}
+
 /// The name that was probably meant.
 pub(crate) fn nearest<'a>(name: &str, names: &'a [String]) -> Option<&'a str> {
     let name = name.to_lowercase();
@@ -164,6 +184,25 @@ mod tests {
         }
         assert!(!concerns("mcpServers.files2.env", &files));
         assert!(concerns("mcpServers.files2.env", &[]));
+    }
+
+    #[test]
+    fn what_servers_come_after_is_taken_with_them() {
+        let text = r#"{ "mcpServers": {
+            "a": { "command": "x", "after": ["b", "c"] }, "b": { "command": "x", "after": ["c"] },
+            "c": { "command": "x" }, "d": { "command": "x", "after": ["a"] } } }"#;
+        let mut config = config::read("fleet.json", text, &|_| None).unwrap().config;
+        let server = take(&mut config, Path::new("fleet.json"), "a").unwrap();
+        let mut needed = take_needed(&mut config, &[server]);
+        needed.sort_by(|a, b| a.name.cmp(&b.name));
+        let names = |servers: &[ServerConfig]| -> Vec<String> {
+            servers
+                .iter()
+                .map(|server| server.name.to_string())
+                .collect()
+        };
+        assert_eq!(names(&needed), ["b", "c"]);
+        assert_eq!(names(&config.servers), ["d"]);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures::future::join_all;
 use mcp_fleet_core::{
     CallOptions, CatalogKind, RawJson, Request, ServerInfo,
     config::{FleetConfig, ServerConfig},
@@ -12,7 +13,7 @@ use tokio::select;
 
 use crate::{
     args::Global,
-    exit::{Exit, Problem},
+    exit::{self, Exit, Problem},
     journal, output,
     signals::Signals,
 };
@@ -82,6 +83,16 @@ impl Host {
 
     pub(crate) async fn deploy(&self, server: ServerConfig) -> Result<(), ManageError> {
         self.manager.deploy_server(server).await
+    }
+
+    /// Deploys those that others come after, and says which of them did not start.
+    pub(crate) async fn deploy_needed(&self, servers: impl IntoIterator<Item = ServerConfig>) {
+        let starts = servers.into_iter().map(|server| self.deploy(server));
+        for outcome in join_all(starts).await {
+            if let Err(error) = outcome {
+                exit::of_manage(&error).report();
+            }
+        }
     }
 
     pub(crate) async fn deploy_in_process(

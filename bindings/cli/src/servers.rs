@@ -79,9 +79,10 @@ fn row(server: &ServerInfo) -> [String; 8] {
         || "-".to_owned(),
         |program| format!("{} {}", program.name, program.version),
     );
-    let state = match (server.state, &server.degraded) {
-        (ServerState::Ready, Some(why)) => format!("ready, but {why}"),
-        (state, _) => state.to_string(),
+    let state = match (server.state, &server.degraded, &server.waiting) {
+        (ServerState::Ready, Some(why), _) => format!("ready, but {why}"),
+        (state, _, Some(what)) => format!("{state} for {what}"),
+        (state, _, None) => state.to_string(),
     };
     [
         server.name.to_string(),

@@ -43,6 +43,10 @@ pub enum Timer {
     Backoff,
     /// A server that used up its restarts may try once more.
     Revive,
+    /// A server that it comes after must be deployed by now; commands that wait for it end.
+    Dependency,
+    /// What follows for other servers from what became of one is done in the next turn.
+    Turn,
     /// A subscription that ended may be asked for again.
     Listen,
     /// A list is to be read again.
@@ -57,7 +61,7 @@ pub enum Timer {
 
 impl Timer {
     /// Those that a server has one of.
-    pub(super) const SINGLE: [Self; 10] = [
+    pub(super) const SINGLE: [Self; 11] = [
         Self::Start,
         Self::Probe,
         Self::Drain,
@@ -68,6 +72,7 @@ impl Timer {
         Self::Backoff,
         Self::Revive,
         Self::Health,
+        Self::Dependency,
     ];
 
     const fn place(self) -> Option<usize> {
@@ -82,7 +87,8 @@ impl Timer {
             Self::Backoff => Some(7),
             Self::Revive => Some(8),
             Self::Health => Some(9),
-            Self::Refresh | Self::Call | Self::Request | Self::Round => None,
+            Self::Dependency => Some(10),
+            Self::Refresh | Self::Call | Self::Request | Self::Round | Self::Turn => None,
         }
     }
 }

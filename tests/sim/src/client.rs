@@ -213,6 +213,14 @@ impl Clients {
             let config = Box::new(world.setting.config(&server, dice));
             self.command(|id| McpCommand::UpdateConfig { id, config });
         }
+        if world.faults.strikes(Fault::Blocked, dice) {
+            let config = Box::new(world.setting.blocked_config(&server, dice));
+            if dice.one_in(2) {
+                self.command(|id| McpCommand::UpdateConfig { id, config });
+            } else {
+                self.command(|id| McpCommand::Deploy { id, config });
+            }
+        }
         if world.faults.strikes(Fault::ShortDrain, dice) {
             let mut config = Box::new(world.setting.config(&server, dice));
             config.limits.drain_timeout = Duration::ZERO;

@@ -85,7 +85,7 @@ fn live_by(fate: &Fate, plan: &Plan, witness: Witness) -> Outcome {
         deadline: None,
         links: BTreeMap::new(),
         clients,
-        model: ReferenceState::new(&setting.fleet.limits),
+        model: ReferenceState::new(&setting.fleet),
         turns: 0,
         idle: 0,
         witness,
@@ -183,6 +183,8 @@ impl Life<'_> {
     fn bound(&self) -> Time {
         let setting = self.world.setting;
         let micros = setting.unit * 5000 + setting.latency * 4000 + setting.late * 4000;
+        // One may have to wait for all others.
+        let micros = micros * setting.names.len() as u64;
         self.now.after(Duration::from_micros(micros))
     }
 

@@ -6,7 +6,7 @@ use mcp_fleet_core::{
     ServerName,
     config::{
         ClientCapabilities, ElicitationCapability, FleetConfig, FleetLimits, Kind, Restart, Retry,
-        Root, SamplingCapability, ServerConfig, ServerLimits, Stdio,
+        Root, SamplingCapability, ServerConfig, ServerLimits, Stdio, Strategy,
     },
 };
 
@@ -67,6 +67,39 @@ impl Setting {
             Retry::Idempotent,
             Retry::Idempotent,
         ]);
+        // Dice of its own, so that these choices move no other.
+        let dice = &mut dice.clone().split(0x0d);
+        self.place(&mut config, dice);
+        config
+    }
+
+    /// After whom a server comes: mostly only such as come before it in the list of names.
+    fn place(&self, config: &mut ServerConfig, dice: &mut Dice) {
+        let own = self
+            .names
+            .iter()
+            .position(|name| *name == config.name.as_str());
+        for name in &self.names[..own.unwrap_or(self.names.len())] {
+            if dice.one_in(5) {
+                config.after.extend(ServerName::new(name));
+            }
+        }
+        if dice.one_in(2) {
+            config.group = Some(dice.pick(&["g", "g", "h"]).to_owned());
+        }
+    }
+
+    /// A configuration whose server may have to wait for ever, or is to be refused.
+    pub(crate) fn blocked_config(&self, name: &str, dice: &mut Dice) -> ServerConfig {
+        let mut config = self.config(name, dice);
+        match dice.below(8) {
+            0 => config.group = Some("unknown".to_owned()),
+            1..=3 => config.after.extend(ServerName::new("nobody")),
+            _ => {
+                let other = dice.index(self.names.len());
+                config.after.extend(ServerName::new(&self.names[other]));
+            }
+        }
         config
     }
 
@@ -132,6 +165,15 @@ fn fleet_config(dice: &mut Dice) -> FleetConfig {
         },
         ..FleetConfig::default()
     };
+    let own = &mut dice.clone().split(0x0d);
+    for group in ["g", "h"] {
+        let strategy = own.pick(&[
+            Strategy::OneForOne,
+            Strategy::OneForAll,
+            Strategy::RestForOne,
+        ]);
+        config.groups.insert(group.to_owned(), strategy);
+    }
     if !dice.one_in(3) {
         let root = Root {
             uri: "file:///srv".into(),

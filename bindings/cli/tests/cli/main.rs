@@ -8,6 +8,7 @@ mod fixture;
 mod help;
 #[cfg(test)]
 mod lists;
+mod order;
 #[cfg(test)]
 mod signals;
 #[cfg(test)]
