@@ -10,7 +10,7 @@ use mcp_fleet_core::{
     },
 };
 
-use crate::dice::Dice;
+use crate::dice::{Dice, Fate};
 
 /// The circumstances of one life.
 #[derive(Clone, Debug)]
@@ -33,8 +33,8 @@ pub(crate) struct Setting {
 }
 
 impl Setting {
-    pub(crate) fn new(seed: u64) -> Self {
-        let dice = &mut Dice::new(seed, 0x5e);
+    pub(crate) fn new(fate: &Fate) -> Self {
+        let dice = &mut fate.dice(0x5e);
         let names = (0..dice.pick(&[1_u64, 1, 2, 3, 3, 4]))
             .map(|number| format!("s{number}"))
             .collect();
@@ -68,7 +68,7 @@ impl Setting {
             Retry::Idempotent,
         ]);
         // Dice of its own, so that these choices move no other.
-        let dice = &mut Dice::new(dice.clone().next(), 0x0d);
+        let dice = &mut dice.clone().split(0x0d);
         self.place(&mut config, dice);
         config
     }
@@ -165,7 +165,7 @@ fn fleet_config(dice: &mut Dice) -> FleetConfig {
         },
         ..FleetConfig::default()
     };
-    let own = &mut Dice::new(dice.clone().next(), 0x0d);
+    let own = &mut dice.clone().split(0x0d);
     for group in ["g", "h"] {
         let strategy = own.pick(&[
             Strategy::OneForOne,

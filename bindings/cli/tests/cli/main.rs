@@ -13,3 +13,5 @@ mod order;
 mod replay;
 #[cfg(test)]
 mod signals;
+#[cfg(test)]
+mod surroundings;
