@@ -65,9 +65,10 @@ pub mod wire;
 
 pub use crate::{
     effect::Effect,
-    error::{CallError, CommandError, Exit, Failure, Limit, RpcError, Sent},
+    error::{CallError, CommandError, Exit, Failure, Limit, Obstacle, RpcError, Sent},
     event::{
         BreakerState, CatalogKind, Event, Health, Implementation, Reply, ServerInfo, ServerState,
+        WaitingFor,
     },
     fleet::Fleet,
     ids::{CallId, ClientId, CommandId, InputId, InvalidName, LinkId, ServerId, ServerName},

@@ -7,7 +7,7 @@ use mcp_fleet_driver::ManageError;
 use crate::{
     args::{Global, ListArgs},
     exit::{self, Exit, Problem},
-    file,
+    file::{self, Brought},
     host::Host,
     output::{
         self,
@@ -21,9 +21,12 @@ pub(crate) async fn run(
     global: &Global,
     signals: &mut Signals,
 ) -> Result<Exit, Problem> {
-    let mut config = file::load(&args.file, &[])?;
+    let Brought {
+        mut config,
+        secrets,
+    } = file::load(&args.file, &[])?;
     let servers = std::mem::take(&mut config.servers);
-    let host = Host::new(config, global)?;
+    let host = Host::new(config, secrets, global)?;
     host.run(signals, list(&host, servers, args.json)).await
 }
 
@@ -105,7 +108,10 @@ fn state(server: &ServerInfo) -> String {
         flaws.extend(server.degraded.clone());
     }
     match (state, flaws.as_slice()) {
-        (state, []) => state.to_string(),
+        (state, []) => match &server.waiting {
+            Some(what) => format!("{state} for {what}"),
+            None => state.to_string(),
+        },
         (ServerState::Ready, flaws) => format!("ready, but {}", flaws.join("; ")),
         (state, flaws) => format!("{state}: {}", flaws.join("; ")),
     }
@@ -126,6 +132,7 @@ mod tests {
             failure: None,
             unwell: None,
             breaker: BreakerState::Closed,
+            waiting: None,
             incarnation: 1,
             pid: None,
             revision: None,

@@ -18,6 +18,7 @@ mod state;
 mod timers;
 mod updates;
 mod waiters;
+mod waiting;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -41,9 +42,9 @@ use self::{
 use crate::{
     config::{Kind, Probes, Restart, Retry, ServerConfig, ServerLimits},
     event::{BreakerState, CatalogKind, Event, ServerInfo, ServerState},
-    fleet::Starts,
+    fleet::{Order, Starts},
     ids::{InputId, LinkId, ServerId, ServerName},
-    link::Outbox,
+    link::{Note, Outbox},
     rng::Rng,
     session::{Catalog, Offer},
     stats::{Meter, ServerStats},
@@ -64,6 +65,7 @@ pub(crate) struct Context<'a> {
     pub(crate) next_input: &'a mut u64,
     pub(crate) next_ticket: &'a mut u64,
     pub(crate) starts: &'a mut Starts,
+    pub(crate) order: &'a mut Order,
 }
 
 /// One supervised server.
@@ -297,6 +299,7 @@ impl Server {
             failure: self.state.failure().cloned(),
             unwell: self.unwell().map(str::to_owned),
             breaker: self.breaker.state(),
+            waiting: self.state.waiting_for(),
             incarnation: self.incarnation,
             pid: self.pid,
             revision: agreement.map(|agreement| agreement.revision),
@@ -354,6 +357,7 @@ impl Server {
 
     fn enter(&mut self, cx: &mut Context<'_>, state: State) {
         self.state = state;
+        cx.out.note(Note::Moved);
         self.tell_state(cx);
     }
 
@@ -363,6 +367,7 @@ impl Server {
             incarnation: self.incarnation,
             state: self.state.word(),
             failure: self.state.failure().cloned(),
+            waiting: self.state.waiting_for(),
         });
     }
 
@@ -406,8 +411,8 @@ impl Server {
         match &self.state {
             State::Backoff(failure) | State::Failed(failure) => failure.to_string(),
             State::Stopped if !self.enabled => "is disabled in its configuration".to_owned(),
+            State::Waiting(wait) => format!("waits for {}", wait.waiting_for()),
             State::Stopped
-            | State::Waiting(_)
             | State::Starting(_)
             | State::Probing(_)
             | State::Handshaking(_)

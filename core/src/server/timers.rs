@@ -49,6 +49,10 @@ pub enum Timer {
     Backoff,
     /// A server that used up its restarts may try once more.
     Revive,
+    /// A server that it comes after must be deployed by now; commands that wait for it end.
+    Dependency,
+    /// What follows for other servers from what became of one is done in the next turn.
+    Turn,
     /// A subscription that ended may be asked for again.
     Listen,
     /// A list is to be read again.
@@ -65,7 +69,7 @@ pub enum Timer {
 
 impl Timer {
     /// Those that a server has one of.
-    pub(super) const SINGLE: [Self; 13] = [
+    pub(super) const SINGLE: [Self; 14] = [
         Self::Start,
         Self::Probe,
         Self::Drain,
@@ -79,6 +83,7 @@ impl Timer {
         Self::Startup,
         Self::Readiness,
         Self::Page,
+        Self::Dependency,
     ];
 
     const fn place(self) -> Option<usize> {
@@ -96,7 +101,10 @@ impl Timer {
             Self::Startup => Some(10),
             Self::Readiness => Some(11),
             Self::Page => Some(12),
-            Self::Refresh | Self::Call | Self::Request | Self::Round | Self::Input => None,
+            Self::Dependency => Some(13),
+            Self::Refresh | Self::Call | Self::Request | Self::Round | Self::Input | Self::Turn => {
+                None
+            }
         }
     }
 }

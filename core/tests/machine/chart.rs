@@ -7,7 +7,8 @@ use std::{
 };
 
 use mcp_fleet_core::{
-    CallOptions, Effect, Exit, LinkId, McpCommand, ServerId, ServerState, Signal, Timer,
+    CallOptions, Effect, Exit, LinkId, McpCommand, ServerId, ServerName, ServerState, Signal,
+    Timer,
     config::{ElicitationCapability, FleetConfig, Kind, Probe, Restart, ServerConfig, Stdio},
 };
 use serde_json::{Value, json};
@@ -17,7 +18,7 @@ use crate::world::{World, answer, discovered, error, server};
 /// A world whose one server is where the name says.
 type Situation = (&'static str, fn() -> (World, LinkId));
 
-const SITUATIONS: [Situation; 25] = [
+const SITUATIONS: [Situation; 26] = [
     ("stopped", stopped),
     ("starting", starting),
     ("probing", probing),
@@ -40,12 +41,13 @@ const SITUATIONS: [Situation; 25] = [
     ("closing to fail", || ended(ready())),
     ("closing after the exit", exited),
     ("waiting for its turn", waiting),
+    ("waiting for another", held),
     ("backoff", backing_off),
     ("failed", failed),
     ("failed for a while", spent),
 ];
 
-const TIMERS: [Timer; 18] = [
+const TIMERS: [Timer; 19] = [
     Timer::Start,
     Timer::Probe,
     Timer::Drain,
@@ -54,6 +56,7 @@ const TIMERS: [Timer; 18] = [
     Timer::ExitWait,
     Timer::Backoff,
     Timer::Revive,
+    Timer::Dependency,
     Timer::Health,
     Timer::Startup,
     Timer::Readiness,
@@ -260,6 +263,22 @@ fn waiting() -> (World, LinkId) {
     let config = Box::new(server("a"));
     world.command(|id| McpCommand::Deploy { id, config });
     let (server, incarnation) = (ServerId(1), 1);
+    (
+        world,
+        LinkId {
+            server,
+            incarnation,
+        },
+    )
+}
+
+fn held() -> (World, LinkId) {
+    let mut world = World::new();
+    let mut config = config();
+    config.after = vec![ServerName::new("other").unwrap()];
+    let config = Box::new(config);
+    world.command(|id| McpCommand::Deploy { id, config });
+    let (server, incarnation) = (ServerId(0), 1);
     (
         world,
         LinkId {

@@ -113,7 +113,8 @@ pub(super) const fn refuses_calls(state: ServerState) -> bool {
 /// Whether a server in this state may wait for this.
 pub(super) const fn may_wait_for(state: ServerState, timer: Timer) -> bool {
     use ServerState::{
-        Backoff, Closing, Draining, Failed, Handshaking, Probing, Ready, Starting, Unready, Warming,
+        Backoff, Closing, Draining, Failed, Handshaking, Probing, Ready, Starting, Unready,
+        Waiting, Warming,
     };
     match timer {
         Timer::Start => matches!(state, Starting | Probing | Handshaking | Warming),
@@ -133,6 +134,8 @@ pub(super) const fn may_wait_for(state: ServerState, timer: Timer) -> bool {
         ),
         Timer::Backoff => matches!(state, Backoff),
         Timer::Revive => matches!(state, Failed),
+        Timer::Dependency => matches!(state, Waiting),
+        Timer::Turn => true,
         Timer::Call => !holds_no_calls(state),
         _ => false,
     }

@@ -15,33 +15,38 @@ use crate::{
     client::REPEATABLE,
     link::Heard,
     server::{Answer, Meaning, VOUCHER},
+    violation::Violation,
 };
 
 impl ReferenceState {
-    pub(super) fn on_command(&mut self, command: &McpCommand, events: &[Event]) {
+    pub(super) fn on_command(
+        &mut self,
+        command: &McpCommand,
+        events: &[Event],
+    ) -> Result<(), Violation> {
         match command {
             McpCommand::Deploy { id, config } => {
                 self.begin(*id, Command::Other);
+                self.judge_place(*id, config, events)?;
                 if !refused(*id, events) {
+                    self.order.place(config);
                     self.servers.add(config);
                 }
             }
             McpCommand::UpdateConfig { id, config } => {
                 self.begin(*id, Command::Other);
+                self.judge_place(*id, config, events)?;
                 if !refused(*id, events) {
+                    self.order.place(config);
                     self.reconfigure(config);
                 }
             }
             McpCommand::Undeploy { id, server } => {
                 self.begin(*id, Command::Undeploy(server.clone()));
-                self.reset_breaker(*id, server, events);
             }
             McpCommand::Shutdown { id, .. } => {
                 self.begin(*id, Command::Other);
                 self.shut_down = true;
-                for server in self.servers.values_mut() {
-                    server.breaker.reset();
-                }
             }
             McpCommand::Answer { id, input, answer } => {
                 let known = self.inputs.contains_key(input);
@@ -113,6 +118,7 @@ impl ReferenceState {
             }
             _ => {}
         }
+        Ok(())
     }
 
     /// What the operator wants anew is judged anew.
@@ -341,6 +347,7 @@ fn refused(id: CommandId, events: &[Event]) -> bool {
                 | CommandError::AlreadyDeployed { .. }
                 | CommandError::FleetFull { .. }
                 | CommandError::Overloaded { .. }
+                | CommandError::Invalid { .. }
         ),
         _ => false,
     })

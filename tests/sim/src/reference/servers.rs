@@ -73,8 +73,9 @@ impl ServerBook {
     pub(super) fn reconfigure(&mut self, config: &ServerConfig) {
         let limits = &config.limits;
         let off = limits.breaker_failures == 0 && limits.breaker_percent == 0;
-        // Another kind is another life, and a server that is turned off leaves.
-        if off || self.kind != config.kind || self.enabled != config.enabled {
+        let other = self.kind != config.kind || self.enabled != config.enabled;
+        // Another kind is another life.
+        if off || other && config.enabled {
             self.breaker.reset();
         }
         self.kind = config.kind.clone();
