@@ -37,6 +37,8 @@ pub enum Timer {
     Terminate,
     /// The output must have ended after the process did; SIGKILL for its group is next.
     ExitWait,
+    /// Nothing of it may be left after SIGKILL; it is given up next.
+    KillWait,
     /// The server is to be asked whether it lives.
     Health,
     /// A server that failed may start again by now.
@@ -57,7 +59,7 @@ pub enum Timer {
 
 impl Timer {
     /// Those that a server has one of.
-    pub(super) const SINGLE: [Self; 10] = [
+    pub(super) const SINGLE: [Self; 11] = [
         Self::Start,
         Self::Probe,
         Self::Drain,
@@ -68,6 +70,7 @@ impl Timer {
         Self::Backoff,
         Self::Revive,
         Self::Health,
+        Self::KillWait,
     ];
 
     const fn place(self) -> Option<usize> {
@@ -82,6 +85,7 @@ impl Timer {
             Self::Backoff => Some(7),
             Self::Revive => Some(8),
             Self::Health => Some(9),
+            Self::KillWait => Some(10),
             Self::Refresh | Self::Call | Self::Request | Self::Round => None,
         }
     }

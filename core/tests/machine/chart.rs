@@ -42,13 +42,14 @@ const SITUATIONS: [Situation; 22] = [
     ("failed for a while", spent),
 ];
 
-const TIMERS: [Timer; 14] = [
+const TIMERS: [Timer; 15] = [
     Timer::Start,
     Timer::Probe,
     Timer::Drain,
     Timer::CloseInput,
     Timer::Terminate,
     Timer::ExitWait,
+    Timer::KillWait,
     Timer::Backoff,
     Timer::Revive,
     Timer::Health,
@@ -307,6 +308,7 @@ fn come_of(world: &mut World) -> (Vec<&'static str>, Vec<String>) {
         Effect::CloseInput { .. } => "close input".to_owned(),
         Effect::Terminate { .. } => "terminate".to_owned(),
         Effect::Kill { .. } => "kill".to_owned(),
+        Effect::Abandon { .. } => "abandon".to_owned(),
     });
     let effects = effects.collect();
     (states, effects)

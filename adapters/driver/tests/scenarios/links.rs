@@ -238,19 +238,6 @@ pub async fn who_stays_in_the_group_without_our_pipes_is_killed<R: AsyncRuntime>
     bench.until_dead(grandchild).await;
 }
 
-pub async fn an_escaped_grandchild_does_not_hold_up_the_close<R: AsyncRuntime>(runtime: R) {
-    let mut bench = Bench::new(runtime);
-    let link = bench.open_shell("setsid sleep 1000 & echo $!; wait");
-    let mut log = Log::default();
-    let escaped: u32 = bench.line(&mut log, 1).await.parse().unwrap();
-    bench.links.perform(Effect::Kill { link });
-    bench.until_closed(&mut log).await;
-    let escaped_pid = rustix::process::Pid::from_raw(escaped.try_into().unwrap()).unwrap();
-    // It may have been killed before it escaped.
-    rustix::process::kill_process(escaped_pid, rustix::process::Signal::KILL).ok();
-    bench.until_dead(escaped).await;
-}
-
 pub async fn dropping_the_links_leaves_no_process<R: AsyncRuntime>(runtime: R) {
     let mut bench = Bench::new(runtime);
     bench.open_shell("trap '' TERM; sleep 1000 & echo $!; wait; wait");
@@ -287,7 +274,14 @@ pub async fn a_child_gets_the_allowed_and_the_configured_environment<R: AsyncRun
         "PATH", "HOME", "LANG", "TZ", "TMPDIR", "USER", "SHELL", "TOKEN",
     ];
     // The shell itself adds the last three.
-    let shells_own = ["MCP_FLEET_SERVER", "PWD", "OLDPWD", "SHLVL", "_"];
+    let shells_own = [
+        "MCP_FLEET_SERVER",
+        "MCP_FLEET_LINK",
+        "PWD",
+        "OLDPWD",
+        "SHLVL",
+        "_",
+    ];
     for line in lines {
         let name = line.split('=').next().unwrap();
         let known =
@@ -389,15 +383,19 @@ pub async fn a_rung_of_the_ladder_cuts_a_pair_of_streams<R: AsyncRuntime>(runtim
 /// The part of the host that is killed: opens a tree, says its processes, and waits for ever.
 pub async fn host_of_a_tree<R: AsyncRuntime>(runtime: R) {
     let mut bench = Bench::new(runtime);
-    bench.open_shell("trap '' TERM; sleep 1000 & echo $!; wait; wait");
+    // A grandchild, and one that left session, group and parent.
+    let daemon = "setsid sh -c 'sleep 1000 & echo \"$0 $!\"'";
+    bench.open_shell(&format!(
+        "trap '' TERM; sleep 1000 & {daemon} $!; wait; wait"
+    ));
     let mut log = Log::default();
-    let grandchild = bench.line(&mut log, 1).await;
-    println!("tree {} {grandchild}", log.pid());
+    let others = bench.line(&mut log, 1).await;
+    println!("tree {} {others}", log.pid());
     futures::future::pending::<()>().await;
 }
 
 /// Starts this very test again as a host, kills it, and looks for what it left behind.
-pub async fn a_killed_host_leaves_no_process<R: AsyncRuntime>(runtime: R, test: &str) {
+pub async fn f54_a_killed_host_leaves_no_process<R: AsyncRuntime>(runtime: R, test: &str) {
     use std::io::BufRead;
     let bench = Bench::new(runtime);
     let mut host = std::process::Command::new(std::env::current_exe().unwrap())
@@ -417,6 +415,7 @@ pub async fn a_killed_host_leaves_no_process<R: AsyncRuntime>(runtime: R, test: 
         )
     });
     let tree = tree.expect("the host opened no tree");
+    assert_eq!(tree.len(), 3);
     assert!(tree.iter().all(|process| is_alive(*process)));
     host.kill().unwrap();
     host.wait().unwrap();
