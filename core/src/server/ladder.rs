@@ -146,8 +146,10 @@ impl Server {
         if let State::Closing(closing) = &mut self.state {
             closing.killed = true;
         }
-        self.timers
-            .arm(Timer::KillWait, cx.now.after(self.limits.kill_wait));
+        if !planted(Bug::KillWaitForgotten) {
+            self.timers
+                .arm(Timer::KillWait, cx.now.after(self.limits.kill_wait));
+        }
         cx.out.effect(Effect::Kill { link: self.link() });
     }
 
