@@ -163,6 +163,14 @@ pub enum CallError {
         /// When a place is likely to be free.
         retry_after: Duration,
     },
+    /// Too many calls were lost lately: the server is left alone for a while.
+    #[error("{server} fails too often, and is left alone; try again in {retry_after:?}")]
+    BreakerOpen {
+        /// The server.
+        server: ServerName,
+        /// When one call may try again.
+        retry_after: Duration,
+    },
     /// The server is stopped or failed, and nothing will start it before the call's deadline.
     #[error("{server} is unavailable: {reason}")]
     Unavailable {
@@ -255,6 +263,12 @@ pub enum CommandError {
     AlreadyDeployed {
         /// The name.
         server: ServerName,
+    },
+    /// The configuration contradicts itself, or what is deployed.
+    #[error("invalid configuration: {message}")]
+    Invalid {
+        /// What is wrong, and what to do about it.
+        message: String,
     },
     /// The fleet is at its limit of servers.
     #[error("the fleet is full: {limit} servers; raise `fleet.maxServers`")]

@@ -41,6 +41,12 @@ impl fmt::Display for LinkId {
 #[serde(transparent)]
 pub struct CallId(pub u64);
 
+/// One client: whoever makes calls through the application, such as one connection. Chosen by the
+/// handle, never used again.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ClientId(pub u64);
+
 /// One command other than a call. Chosen by the handle, never used again.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(transparent)]

@@ -10,7 +10,7 @@ use crate::{
     config::ServerConfig,
     error::{Exit, RpcError},
     event::CatalogKind,
-    ids::{CallId, CommandId, InputId, LinkId},
+    ids::{CallId, ClientId, CommandId, InputId, LinkId},
     wire::RawJson,
 };
 
@@ -177,6 +177,27 @@ pub struct CallOptions {
     pub timeout: Option<Duration>,
     /// Whether to ask the server for progress ([`crate::Event::CallProgress`]).
     pub progress: bool,
+    /// On whose behalf it is made; calls without a client are those of one client.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub client: Option<ClientId>,
+    /// Which calls it goes before.
+    #[serde(default)]
+    pub priority: Priority,
+}
+
+/// Which calls of a queue go first.
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Priority {
+    /// Before all others.
+    High,
+    /// In turn.
+    #[default]
+    Normal,
+    /// After all others.
+    Low,
 }
 
 /// What the outside world reports about one link.

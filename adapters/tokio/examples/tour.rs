@@ -57,6 +57,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let options = CallOptions {
         timeout: Some(Duration::from_secs(5)),
         progress: true,
+        ..CallOptions::default()
     };
     let mut call = manager.start_call("counter", count(), options);
     let mut progress = call.progress();

@@ -122,6 +122,7 @@ async fn answer(
             .map(|deadline| deadline.saturating_duration_since(Instant::now()))
             .or(args.timeout),
         progress: true,
+        ..CallOptions::default()
     };
     let mut call = host.start_call(&args.server, &args.tool, arguments, options);
     let mut reports = call.progress();

@@ -7,7 +7,7 @@ use super::ServerConfig;
 pub enum Change {
     /// Nothing: process and session stay.
     Same,
-    /// Other limits or another restart policy, and no more: process and session stay, and what is new takes effect.
+    /// Other limits, policies or places in the order, and no more: process and session stay, and what is new takes effect.
     Retune,
     /// Another server in effect: a new incarnation has to take over.
     Replace,
@@ -21,11 +21,28 @@ pub fn diff(old: &ServerConfig, new: &ServerConfig) -> Change {
         kind,
         enabled,
         restart,
+        start,
+        scope,
+        after,
+        group,
+        probes,
+        retry,
         limits,
     } = old;
-    if *name != new.name || *kind != new.kind || *enabled != new.enabled {
+    let replaced = *name != new.name
+        || *kind != new.kind
+        || *enabled != new.enabled
+        || *scope != new.scope
+        || *start != new.start;
+    let retuned = *limits != new.limits
+        || *restart != new.restart
+        || *after != new.after
+        || *group != new.group
+        || *probes != new.probes
+        || *retry != new.retry;
+    if replaced {
         Change::Replace
-    } else if *limits != new.limits || *restart != new.restart {
+    } else if retuned {
         Change::Retune
     } else {
         Change::Same

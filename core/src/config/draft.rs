@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Http, Kind, Restart, ServerLimits, Stdio,
+    Http, Kind, Probes, Restart, Retry, Scope, ServerLimits, Start, Stdio,
     path::Path,
     values::{Given, Reader},
 };
+use crate::ids::ServerName;
 
 /// What the keys of a server say, before they are seen together.
 pub(super) struct Draft {
@@ -20,6 +21,12 @@ pub(super) struct Draft {
     pub(super) enabled: Option<Given<bool>>,
     pub(super) disabled: Option<Given<bool>>,
     pub(super) restart: Option<Restart>,
+    pub(super) start: Option<Start>,
+    pub(super) scope: Option<Scope>,
+    pub(super) after: Vec<ServerName>,
+    pub(super) group: Option<String>,
+    pub(super) probes: Probes,
+    pub(super) retry: Option<Retry>,
     pub(super) limits: ServerLimits,
     pub(super) timeout: Option<(usize, &'static str)>,
     pub(super) probe_timeout: Option<(usize, &'static str)>,

@@ -14,6 +14,8 @@ pub struct FleetLimits {
     pub calls: usize,
     /// Servers that start at the same time; others wait their turn (`maxStarting`).
     pub starting: usize,
+    /// Calls of one client accepted and not yet ended (`maxCallsPerClient`).
+    pub calls_per_client: usize,
 }
 
 impl Default for FleetLimits {
@@ -22,6 +24,7 @@ impl Default for FleetLimits {
             servers: 1024,
             calls: 65_536,
             starting: 8,
+            calls_per_client: 65_536,
         }
     }
 }
@@ -53,6 +56,22 @@ pub struct ServerLimits {
     pub health_interval: Duration,
     /// Health checks in a row left unanswered (`healthFailures`) after which a server is started anew.
     pub health_failures: u32,
+    /// From one startup probe to the next (`startupIntervalMs`).
+    pub startup_interval: Duration,
+    /// From one readiness probe to the next (`readinessIntervalMs`).
+    pub readiness_interval: Duration,
+    /// Readiness probes in a row that failed (`readinessFailures`) after which a server gets no calls.
+    pub readiness_failures: u32,
+    /// Lost calls in a row that open the breaker (`breakerFailures`); any number when it is 0.
+    pub breaker_failures: u32,
+    /// Lost calls of a hundred that open the breaker (`breakerPercent`); any number when it is 0.
+    pub breaker_percent: u32,
+    /// Calls in one window (`breakerCalls`) before their rate is looked at.
+    pub breaker_calls: u32,
+    /// The window of `breaker_calls` (`breakerWindowMs`).
+    pub breaker_window: Duration,
+    /// From the opening of the breaker to the one call that tries again (`breakerOpenMs`).
+    pub breaker_open: Duration,
     /// Longest pause before the first restart (`backoffMs`); each further one doubles it. The pause
     /// itself is drawn between nothing and this.
     pub backoff: Duration,
@@ -66,6 +85,11 @@ pub struct ServerLimits {
     pub stable: Duration,
     /// From the end of the restarts to one more try (`reviveMs`).
     pub revive: Duration,
+    /// How long a server that was replaced may come back when its successor fails (`probationMs`).
+    pub probation: Duration,
+    /// How long a server that was started lazily, or for one client, lives without a call
+    /// (`idleStopMs`); for ever when it is 0.
+    pub idle_stop: Duration,
     /// How long output is still read after the direct child ended (`exitWaitMs`).
     pub exit_wait: Duration,
     /// Least time between two refreshes of one list (`refreshIntervalMs`).
@@ -76,6 +100,22 @@ pub struct ServerLimits {
     pub in_flight: usize,
     /// Calls waiting to be sent (`maxQueue`).
     pub queue: usize,
+    /// Calls of one client waiting to be sent (`maxQueuePerClient`).
+    pub queue_per_client: usize,
+    /// Retries of a hundred calls (`retryPercent`).
+    pub retry_percent: u32,
+    /// Processes or connections that serve one name (`replicas`).
+    pub replicas: usize,
+    /// As many at most when calls queue up (`maxReplicas`); `replicas` when it is less.
+    pub replicas_max: usize,
+    /// Calls waiting for each replica (`scaleQueue`) that call for one more.
+    pub scale_queue: usize,
+    /// How long one replica too many has nothing to do before it is stopped (`scaleDownMs`).
+    pub scale_down: Duration,
+    /// Replicas of a hundred that may be kept from calls for their health (`maxEjectedPercent`).
+    pub ejected_percent: u32,
+    /// Clients that have a server of their own at once (`maxClients`).
+    pub clients: usize,
     /// Commands waiting for one server (`maxWaiting`).
     pub waiting: usize,
     /// Length of one line from the server, and of all entries of one list, in bytes
@@ -113,17 +153,35 @@ impl Default for ServerLimits {
             kill_wait: Duration::from_secs(5),
             health_interval: Duration::from_secs(30),
             health_failures: 3,
+            startup_interval: Duration::from_secs(1),
+            readiness_interval: Duration::from_secs(10),
+            readiness_failures: 3,
+            breaker_failures: 10,
+            breaker_percent: 50,
+            breaker_calls: 20,
+            breaker_window: Duration::from_secs(10),
+            breaker_open: Duration::from_secs(5),
             backoff: Duration::from_millis(500),
             backoff_max: Duration::from_secs(30),
             restarts: 5,
             restart_window: Duration::from_secs(60),
             stable: Duration::from_secs(60),
             revive: Duration::from_secs(300),
+            probation: Duration::from_secs(30),
+            idle_stop: Duration::from_secs(300),
             exit_wait: Duration::from_millis(500),
             refresh_interval: Duration::from_secs(1),
             round_pause: Duration::from_millis(250),
             in_flight: 128,
             queue: 1024,
+            queue_per_client: 1024,
+            retry_percent: 20,
+            replicas: 1,
+            replicas_max: 0,
+            scale_queue: 8,
+            scale_down: Duration::from_secs(60),
+            ejected_percent: 50,
+            clients: 64,
             waiting: 256,
             line_bytes: 16 << 20,
             write_bytes: 4 << 20,

@@ -51,6 +51,7 @@ mod path;
 mod problem;
 mod read;
 mod server;
+mod supervision;
 mod syntax;
 #[cfg(test)]
 mod tests;
@@ -67,6 +68,7 @@ pub use self::{
     limits::{FleetLimits, ServerLimits},
     problem::{ConfigErrors, Problem},
     read::{Loaded, read},
+    supervision::{Probe, Probes, Restart, Retry, Scope, Start, Strategy},
 };
 use crate::{event::Implementation, ids::ServerName};
 
@@ -75,6 +77,9 @@ use crate::{event::Implementation, ids::ServerName};
 pub struct FleetConfig {
     /// The servers to deploy.
     pub servers: Vec<ServerConfig>,
+    /// Groups of servers, by name, and what the end of one means for the others.
+    #[serde(default)]
+    pub groups: BTreeMap<String, Strategy>,
     /// Bounds of the fleet as a whole.
     pub limits: FleetLimits,
     /// Who we are to servers, and what we offer them.
@@ -93,6 +98,24 @@ pub struct ServerConfig {
     /// When it is started again.
     #[serde(default)]
     pub restart: Restart,
+    /// When it is started at first.
+    #[serde(default)]
+    pub start: Start,
+    /// Who shares it.
+    #[serde(default)]
+    pub scope: Scope,
+    /// Servers that are to be ready before it starts.
+    #[serde(default)]
+    pub after: Vec<ServerName>,
+    /// The group, one of [`FleetConfig::groups`], that says what its end means for its neighbours.
+    #[serde(default)]
+    pub group: Option<String>,
+    /// How its health is looked after.
+    #[serde(default)]
+    pub probes: Probes,
+    /// Which calls that were lost are made again.
+    #[serde(default)]
+    pub retry: Retry,
     /// Its bounds.
     pub limits: ServerLimits,
 }
@@ -105,22 +128,15 @@ impl ServerConfig {
             kind,
             enabled: true,
             restart: Restart::default(),
+            start: Start::default(),
+            scope: Scope::default(),
+            after: Vec::new(),
+            group: None,
+            probes: Probes::default(),
+            retry: Retry::default(),
             limits: ServerLimits::default(),
         }
     }
-}
-
-/// When a server that ended by itself is started again.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Restart {
-    /// Whatever it ended of.
-    #[default]
-    Always,
-    /// Unless it ended with exit status 0.
-    OnFailure,
-    /// Not by itself.
-    Never,
 }
 
 /// How a server is reached.

@@ -12,6 +12,7 @@ use super::{
     expand::Tilde,
     keys::{Place, Slot},
     path::{Path, shown},
+    supervision::STRATEGIES,
     syntax,
     values::{Entry, Reader},
 };
@@ -162,6 +163,7 @@ impl Reader<'_> {
                     }
                 }
                 Slot::Defaults => self.defaults(path, entry.value, &mut defaults),
+                Slot::Groups => self.groups(path, entry.value, config),
                 Slot::Client => self.client(path, entry.value, config),
                 Slot::Roots => {
                     config.client.capabilities.roots = Some(self.roots(path, entry.value));
@@ -181,6 +183,14 @@ impl Reader<'_> {
                 | Slot::Enabled
                 | Slot::Disabled
                 | Slot::Restart
+                | Slot::Start
+                | Slot::Scope
+                | Slot::After
+                | Slot::Group
+                | Slot::StartupProbe
+                | Slot::ReadinessProbe
+                | Slot::LivenessProbe
+                | Slot::Retry
                 | Slot::ServerLimit(_)
                 | Slot::Name
                 | Slot::Version
@@ -216,6 +226,18 @@ impl Reader<'_> {
             }
         }
         self.check_limits(path, limits, timeout, probe_timeout);
+    }
+
+    fn groups(&mut self, path: &Path<'_>, value: &Value<'_>, config: &mut FleetConfig) {
+        let Some(object) = self.object(path, value) else {
+            return;
+        };
+        for prop in &object.properties {
+            let name = prop.name.as_str();
+            if let Some(strategy) = self.word(&path.key(name), &prop.value, STRATEGIES) {
+                config.groups.insert(name.to_owned(), strategy);
+            }
+        }
     }
 
     fn client(&mut self, path: &Path<'_>, value: &Value<'_>, config: &mut FleetConfig) {

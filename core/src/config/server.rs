@@ -8,11 +8,12 @@ use jsonc_parser::{
 };
 
 use super::{
-    Restart, ServerConfig, ServerLimits,
+    Probes, ServerConfig, ServerLimits,
     draft::{Draft, Transport},
     expand::Tilde,
     keys::{Place, Slot},
     path::{Path, shown},
+    supervision::{RESTARTS, RETRIES, SCOPES, STARTS},
     url,
     values::{Given, Reader},
 };
@@ -39,6 +40,12 @@ impl Reader<'_> {
             enabled: None,
             disabled: None,
             restart: None,
+            start: None,
+            scope: None,
+            after: Vec::new(),
+            group: None,
+            probes: Probes::default(),
+            retry: None,
             limits: defaults.clone(),
             timeout: None,
             probe_timeout: None,
@@ -98,7 +105,23 @@ impl Reader<'_> {
                     let value = self.flag(path, value);
                     draft.disabled = Some(Given { offset, value });
                 }
-                Slot::Restart => draft.restart = self.restart(path, value),
+                Slot::Restart => draft.restart = self.word(path, value, RESTARTS),
+                Slot::Start => draft.start = self.word(path, value, STARTS),
+                Slot::Scope => draft.scope = self.word(path, value, SCOPES),
+                Slot::After => draft.after = self.names(path, value),
+                Slot::Group => draft.group = self.filled_text(path, value),
+                Slot::StartupProbe => {
+                    draft.probes.startup = self.probe(path, value).unwrap_or(draft.probes.startup);
+                }
+                Slot::ReadinessProbe => {
+                    draft.probes.readiness =
+                        self.probe(path, value).unwrap_or(draft.probes.readiness);
+                }
+                Slot::LivenessProbe => {
+                    draft.probes.liveness =
+                        self.probe(path, value).unwrap_or(draft.probes.liveness);
+                }
+                Slot::Retry => draft.retry = self.word(path, value, RETRIES),
                 Slot::ServerLimit(bound) => {
                     match entry.key.name {
                         name @ ("timeoutMs" | "timeoutMaxMs") => {
@@ -119,6 +142,7 @@ impl Reader<'_> {
                 | Slot::Schema
                 | Slot::FleetLimit(_)
                 | Slot::Defaults
+                | Slot::Groups
                 | Slot::Client
                 | Slot::Roots
                 | Slot::Name
@@ -129,14 +153,29 @@ impl Reader<'_> {
         }
         self.check_limits(path, &draft.limits, draft.timeout, draft.probe_timeout);
         let enabled = self.enabled(path, &draft);
+        // Both are looked at, so that what is wrong with either is reported.
+        let after = std::mem::take(&mut draft.after);
+        let group = draft.group.take();
+        let probes = std::mem::take(&mut draft.probes);
+        let (restart, start, scope, retry) = (
+            draft.restart.unwrap_or_default(),
+            draft.start.unwrap_or_default(),
+            draft.scope.unwrap_or_default(),
+            draft.retry.unwrap_or_default(),
+        );
         let limits = draft.limits.clone();
-        let restart = draft.restart.unwrap_or_default();
-        let kind = self.kind(path, prop.start(), draft)?;
+        let kind = self.kind(path, prop.start(), draft);
         Some(ServerConfig {
             name: name?,
-            kind,
+            kind: kind?,
             enabled,
             restart,
+            start,
+            scope,
+            after,
+            group,
+            probes,
+            retry,
             limits,
         })
     }
@@ -241,21 +280,6 @@ impl Reader<'_> {
             _ => {
                 let message = "unknown type of server";
                 let remedy = "write `stdio`, `http`, `streamable-http` or `sse`";
-                self.report.error(value.start(), path, message, remedy);
-                None
-            }
-        }
-    }
-
-    fn restart(&mut self, path: &Path<'_>, value: &Value<'_>) -> Option<Restart> {
-        let StringLit { value: text, .. } = self.text(path, value)?;
-        match text.replace('-', "_").as_str() {
-            "always" => Some(Restart::Always),
-            "on_failure" => Some(Restart::OnFailure),
-            "never" => Some(Restart::Never),
-            _ => {
-                let message = "unknown restart policy";
-                let remedy = "write `always`, `on_failure` or `never`";
                 self.report.error(value.start(), path, message, remedy);
                 None
             }

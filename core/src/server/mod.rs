@@ -99,6 +99,7 @@ impl Server {
             enabled,
             restart,
             limits,
+            ..
         } = config;
         Self {
             id,
@@ -165,6 +166,7 @@ impl Server {
             enabled,
             restart,
             limits,
+            ..
         } = config;
         self.restart = restart;
         self.kind = Arc::new(kind);

@@ -56,6 +56,8 @@ pub struct ServerStats {
 pub struct ErrorCounts {
     /// Refused: the queue was full.
     pub overloaded: u64,
+    /// Refused: too many calls were lost lately.
+    pub breaker_open: u64,
     /// Refused: the server was stopped or failed.
     pub unavailable: u64,
     /// The deadline passed.
@@ -76,6 +78,7 @@ impl ErrorCounts {
     /// All causes together.
     pub const fn total(&self) -> u64 {
         self.overloaded
+            + self.breaker_open
             + self.unavailable
             + self.timed_out
             + self.cancelled
@@ -105,6 +108,7 @@ impl ErrorCounts {
     pub(crate) const fn count(&mut self, error: &CallError) {
         let counter = match error {
             CallError::Overloaded { .. } => &mut self.overloaded,
+            CallError::BreakerOpen { .. } => &mut self.breaker_open,
             CallError::Unavailable { .. } => &mut self.unavailable,
             CallError::TimedOut { .. } => &mut self.timed_out,
             CallError::Cancelled { .. } => &mut self.cancelled,

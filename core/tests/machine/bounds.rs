@@ -65,6 +65,7 @@ fn a_call_whose_deadline_has_passed_is_not_sent() {
     let options = CallOptions {
         timeout: Some(Duration::ZERO),
         progress: false,
+        ..CallOptions::default()
     };
     let none = world.call_with("a", "t", options);
     let timed_out = |after| {
@@ -78,6 +79,7 @@ fn a_call_whose_deadline_has_passed_is_not_sent() {
     let options = CallOptions {
         timeout: Some(second),
         progress: false,
+        ..CallOptions::default()
     };
     let late = world.call_with("a", "t", options);
     // The machine sleeps through the deadline; the answer of the first call wakes it.

@@ -193,6 +193,7 @@ fn a_deadline_ends_the_call_tells_the_server_and_frees_the_place() {
         CallOptions {
             timeout,
             progress: false,
+            ..CallOptions::default()
         },
     );
     let next = world.call("a", "next");
@@ -223,6 +224,7 @@ fn deadlines_of_nothing_and_of_for_ever_neither_hang_nor_overflow() {
     let zero = CallOptions {
         timeout: Some(Duration::ZERO),
         progress: false,
+        ..CallOptions::default()
     };
     let call = world.call_with("a", "t", zero);
     world.pass(Duration::ZERO);
@@ -233,6 +235,7 @@ fn deadlines_of_nothing_and_of_for_ever_neither_hang_nor_overflow() {
     let ever = CallOptions {
         timeout: Some(Duration::MAX),
         progress: false,
+        ..CallOptions::default()
     };
     let call = world.call_with("a", "t", ever);
     world.pass(Duration::from_secs(1 << 30));
@@ -248,6 +251,7 @@ fn progress_starts_the_deadline_anew_up_to_the_maximum() {
     let options = CallOptions {
         timeout: Some(Duration::from_secs(2)),
         progress: true,
+        ..CallOptions::default()
     };
     let call = world.call_with("a", "slow", options);
     let frame = world.sent(link).remove(0);

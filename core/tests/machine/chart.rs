@@ -198,6 +198,7 @@ fn busy() -> (World, LinkId) {
     let options = CallOptions {
         timeout: Some(Duration::MAX),
         progress: false,
+        ..CallOptions::default()
     };
     world.call_with("a", "t", options.clone());
     world.call("a", "t");

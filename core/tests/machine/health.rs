@@ -89,6 +89,7 @@ fn busy(world: &mut World, timeout: Duration) -> LinkId {
     let options = CallOptions {
         timeout: Some(timeout),
         progress: false,
+        ..CallOptions::default()
     };
     world.call_with("a", "slow", options);
     link
@@ -121,6 +122,7 @@ fn new_calls_do_not_hide_a_server_that_hangs() {
         let options = CallOptions {
             timeout: Some(Duration::from_secs(10)),
             progress: false,
+            ..CallOptions::default()
         };
         world.call_with("a", "slow", options);
     }

@@ -78,6 +78,7 @@ fn a_journal_replays_byte_for_byte() {
                 let options = CallOptions {
                     timeout: Some(Duration::from_millis(90)),
                     progress: true,
+                    ..CallOptions::default()
                 };
                 let (call, server) = (CallId(step), "a".to_owned());
                 Some(

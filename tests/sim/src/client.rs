@@ -266,6 +266,7 @@ impl Clients {
         let options = CallOptions {
             timeout,
             progress: dice.one_in(2),
+            ..CallOptions::default()
         };
         self.open_calls.insert(call, timeout == Some(Duration::MAX));
         let server = server.to_owned();

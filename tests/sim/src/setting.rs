@@ -5,8 +5,8 @@ use std::time::Duration;
 use mcp_fleet_core::{
     ServerName,
     config::{
-        ClientCapabilities, ElicitationCapability, FleetConfig, FleetLimits, Kind, Restart, Root,
-        SamplingCapability, ServerConfig, ServerLimits, Stdio,
+        ClientCapabilities, ElicitationCapability, FleetConfig, FleetLimits, Kind, Restart, Retry,
+        Root, SamplingCapability, ServerConfig, ServerLimits, Stdio,
     },
 };
 
@@ -60,6 +60,7 @@ impl Setting {
         let mut config = ServerConfig::new(name, Kind::Stdio(stdio));
         config.enabled = !dice.one_in(10);
         config.restart = dice.pick(&[Restart::Always, Restart::OnFailure, Restart::Never]);
+        config.retry = Retry::Never;
         config.limits = self.limits(dice);
         config
     }
@@ -108,6 +109,9 @@ impl Setting {
             entries: dice.pick(&[1, 4]),
             inputs: dice.pick(&[0, 1, 3, 3]),
             rounds: dice.pick(&[0, 1, 3]),
+            breaker_failures: 0,
+            breaker_percent: 0,
+            ..ServerLimits::default()
         }
     }
 }
@@ -118,6 +122,7 @@ fn fleet_config(dice: &mut Dice) -> FleetConfig {
             servers: dice.pick(&[1, 2, 64, 64, 64]),
             calls: dice.pick(&[1, 5, 100, 1000]),
             starting: dice.pick(&[1, 2, 100]),
+            ..FleetLimits::default()
         },
         ..FleetConfig::default()
     };

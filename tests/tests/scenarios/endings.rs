@@ -149,6 +149,7 @@ pub(crate) async fn progress_is_reported_and_starts_the_deadline_anew<R: AsyncRu
         let options = CallOptions {
             timeout: Some(Duration::from_secs(1)),
             progress: true,
+            ..CallOptions::default()
         };
         // Longer than its deadline in all, and never that long without a word.
         let arguments = json!({"steps": 8, "pauseMs": 200});

@@ -64,6 +64,7 @@ async fn busy<R: AsyncRuntime>(runtime: R) -> Result<(), Failed> {
             let options = CallOptions {
                 timeout: Some(Duration::from_millis(50 + number)),
                 progress: true,
+                ..CallOptions::default()
             };
             let mut call = world.start_with(server, tool, arguments, options);
             match number % 11 {

@@ -1,6 +1,6 @@
 //! The seeds of the fuzz target, and what becomes of each.
 
-use proptest::prelude::*;
+use proptest::{prelude::*, strategy::Strategy};
 
 use super::*;
 use crate::fuzzing;
@@ -34,8 +34,8 @@ fn every_seed_keeps_its_outcome() {
                         name,
                         kind,
                         enabled,
-                        restart: _,
                         limits,
+                        ..
                     } = server;
                     let (timeout, in_flight) = (limits.timeout, limits.in_flight);
                     format!("{name} {kind:?} {enabled} {timeout:?} {in_flight}\n")

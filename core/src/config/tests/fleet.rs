@@ -14,7 +14,8 @@ fn the_fleet_object_is_read() {
         FleetLimits {
             servers: 3,
             calls: 9,
-            starting: 2
+            starting: 2,
+            ..FleetLimits::default()
         }
     );
     let client = &fleet.client.implementation;

@@ -199,3 +199,26 @@ fn defaults_hold_for_servers_that_do_not_say_otherwise() {
     assert_eq!(limits(0), (Duration::from_millis(1500), 3));
     assert_eq!(limits(1), (Duration::from_millis(1500), 7));
 }
+
+#[test]
+fn supervision_is_given_in_words() {
+    let server = server(
+        r#"{ "command": "x", "restart": "on-failure", "start": "lazy", "scope": "per_client", "after": ["db", "cache"],
+           "group": "web", "startupProbe": "ping", "readinessProbe": "tool:ready", "livenessProbe": "none",
+           "retry": "idempotent", "replicas": 2, "maxReplicas": 5 }"#,
+    );
+    assert_eq!(server.restart, Restart::OnFailure);
+    assert_eq!(server.start, Start::Lazy);
+    assert_eq!(server.scope, Scope::PerClient);
+    let after: Vec<_> = server.after.iter().map(|name| name.as_str()).collect();
+    assert_eq!(after, ["db", "cache"]);
+    assert_eq!(server.group.as_deref(), Some("web"));
+    let probes = Probes {
+        startup: Probe::Ping,
+        readiness: Probe::Tool("ready".to_owned()),
+        liveness: Probe::None,
+    };
+    assert_eq!(server.probes, probes);
+    assert_eq!(server.retry, Retry::Idempotent);
+    assert_eq!((server.limits.replicas, server.limits.replicas_max), (2, 5));
+}
