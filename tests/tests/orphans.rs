@@ -71,6 +71,16 @@ fn a_process_that_holds_standard_output_goes() -> Result<()> {
 }
 
 #[test]
+fn f53_a_daemon_goes() -> Result<()> {
+    for end in End::ALL {
+        leaves_nothing(end, 2, |scratch| {
+            Ok(fake(scratch)?.args(["--grandchild", "daemon"]))
+        })?;
+    }
+    Ok(())
+}
+
+#[test]
 fn a_real_server_below_npx_goes() -> Result<()> {
     let scratch = Scratch::new("npx-real")?;
     let marker = Marker::new();

@@ -136,6 +136,12 @@ impl LinkBook {
         Ok(())
     }
 
+    /// Since when it is waited for what SIGKILL did not end yet.
+    pub(super) fn lingers_since(&self) -> Option<Time> {
+        let lingers = self.kills > 0 && !self.over && !self.abandoned;
+        lingers.then_some(self.killed_at)
+    }
+
     /// It is said to be left behind.
     pub(super) fn on_abandoned(&mut self) -> Result<(), Violation> {
         let told = std::mem::replace(&mut self.left, true);
