@@ -107,7 +107,7 @@ pub(crate) async fn f33_a_flood_of_notifications_leaves_others_alone<R: AsyncRun
     host.deploy(server).await;
     let mut alone = latencies(&host.manager, |count| count < 500).await;
     let before = memory("VmRSS:");
-    let count = 300_000;
+    let count = 100_000;
     let begun = Instant::now();
     let arguments = json!({"count": count, "bytes": 100});
     let flood = host.start("loud", "flood", &arguments);

@@ -19,6 +19,7 @@ mod figures;
 mod floods;
 mod host;
 mod lives;
+mod orphans;
 mod programs;
 mod scarcity;
 mod silence;
@@ -62,6 +63,9 @@ fn main() {
             f53_daemons_go_with_every_end_of_their_server
             f69_no_zombie_stays
             f52_a_process_that_sigkill_does_not_end_is_given_up
+        }
+        orphans {
+            f54_a_host_killed_under_load_leaves_nothing
         }
         silence {
             f18_a_stopped_server_is_started_anew_and_its_past_has_no_say
