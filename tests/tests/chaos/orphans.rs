@@ -2,7 +2,7 @@
 
 use std::{
     cell::Cell,
-    env,
+    env, fs,
     io::{BufRead, BufReader},
     os::unix::fs::symlink,
     process::{Command, Stdio},
@@ -38,6 +38,7 @@ pub(crate) async fn f54_a_host_killed_under_load_leaves_nothing<R: AsyncRuntime>
     let mut lines = BufReader::new(host.stdout.take().unwrap()).lines();
     let tree = lines.find_map(|line| line.unwrap().strip_prefix("tree ").map(str::to_owned));
     let tree = tree.expect("the host came to nothing");
+    let (scratch, tree) = tree.split_once(' ').unwrap();
     let tree: Vec<u32> = tree.split(' ').map(|pid| pid.parse().unwrap()).collect();
     // One direct child, two behind a shell, one deaf, a daemon with its server, three of npx.
     assert!(tree.len() >= 9, "{tree:?}");
@@ -51,6 +52,8 @@ pub(crate) async fn f54_a_host_killed_under_load_leaves_nothing<R: AsyncRuntime>
         assert!(killed.elapsed() < GRACE, "{left:?} of {tree:?}");
         thread::sleep(Duration::from_millis(1));
     }
+    // Whoever is killed removes nothing.
+    fs::remove_dir_all(scratch).unwrap();
     println!(
         "{} processes are gone {:?} after their host was killed",
         tree.len(),
@@ -95,7 +98,7 @@ async fn under_load<R: AsyncRuntime>(runtime: R) {
     let announcement = async {
         host.sooner_or_later("load", || answered.get() > 2000).await;
         let tree: Vec<_> = host.processes().iter().map(u32::to_string).collect();
-        println!("tree {}", tree.join(" "));
+        println!("tree {} {}", host.scratch.path().display(), tree.join(" "));
     };
     join(join_all(callers), announcement).await;
 }

@@ -67,6 +67,7 @@ pub async fn a_child_that_never_reads_takes_what_the_pipe_holds<R: AsyncRuntime>
     assert_eq!(log.exit(), Some(Exit::Signal(9)));
 }
 
+/// F35
 pub async fn a_child_that_dies_amid_a_frame_leaves_a_part_written<R: AsyncRuntime>(runtime: R) {
     let mut bench = Bench::new(runtime);
     let link = bench.open_shell("head -c 1000 >/dev/null; exit 3");
@@ -81,6 +82,7 @@ pub async fn a_child_that_dies_amid_a_frame_leaves_a_part_written<R: AsyncRuntim
     assert_eq!(log.exit(), Some(Exit::Code(3)));
 }
 
+/// F17
 pub async fn a_child_that_closes_its_input_fails_the_write_and_lives_on<R: AsyncRuntime>(
     runtime: R,
 ) {
@@ -106,6 +108,7 @@ pub async fn a_child_that_closes_its_input_fails_the_write_and_lives_on<R: Async
     bench.until_closed(&mut log).await;
 }
 
+/// F31, F32
 pub async fn a_flood_on_stderr_is_drained_and_leaves_stdout_alone<R: AsyncRuntime>(runtime: R) {
     let mut bench = Bench::new(runtime);
     let link = bench.open_shell("yes 'a line of no interest' >&2 & cat; kill $!; wait");
@@ -186,6 +189,7 @@ pub async fn what_the_host_ignores_is_not_ignored_by_the_child<R: AsyncRuntime>(
     assert_eq!(log.exit(), Some(Exit::Signal(15)));
 }
 
+/// F15
 pub async fn the_exit_is_told_while_a_grandchild_holds_the_pipes<R: AsyncRuntime>(runtime: R) {
     let mut bench = Bench::new(runtime);
     let link = bench.open_shell("sleep 1000 & echo $!; exit 7");
@@ -211,6 +215,7 @@ pub async fn the_exit_is_told_while_a_grandchild_holds_the_pipes<R: AsyncRuntime
     bench.until_dead(grandchild).await;
 }
 
+/// F16
 pub async fn the_end_of_output_is_told_while_the_child_lives<R: AsyncRuntime>(runtime: R) {
     let mut bench = Bench::new(runtime);
     let link = bench.open_shell("echo last; exec >&-; read x; exit 4");
@@ -250,6 +255,7 @@ pub async fn dropping_the_links_leaves_no_process<R: AsyncRuntime>(runtime: R) {
     drop(signals);
 }
 
+/// F70, F71
 pub async fn a_child_gets_the_allowed_and_the_configured_environment<R: AsyncRuntime>(runtime: R) {
     let mut bench = Bench::new(runtime);
     assert!(
