@@ -92,7 +92,7 @@ pub(crate) async fn run(global: &Global, signals: &mut Signals) -> Result<Exit, 
     let words = config(Player::Words, Duration::ZERO)?;
     let slow = config(Player::Slow, SLOW_DELAY)?;
     let host = Host::new(FleetConfig::default(), global)?;
-    host.run(signals, play(&host, words, slow)).await
+    Box::pin(host.run(signals, play(&host, words, slow))).await
 }
 
 async fn play(host: &Host, words: ServerConfig, slow: ServerConfig) -> Result<Exit, Problem> {
