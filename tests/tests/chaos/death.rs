@@ -127,13 +127,19 @@ pub(crate) async fn f13_what_was_not_written_never_ran<R: AsyncRuntime>(runtime:
     let filler = "x".repeat(4096);
     let calls = (0..CALLERS)
         .map(|number| host.start("victim", "hang", &json!({"n": number, "filler": filler})));
-    let calls: Vec<_> = calls.collect();
-    host.sooner_or_later("calls on record", || host.executed("victim").len() >= 24)
-        .await;
-    send(host.pid("victim").await, "KILL");
+    let killer = async {
+        while host.info("victim").await.stats.in_flight < 256 {
+            let soon = host.runtime.now() + Duration::from_millis(2);
+            host.runtime.sleep_until(soon).await;
+        }
+        host.sooner_or_later("calls on record", || host.executed("victim").len() >= 24)
+            .await;
+        send(host.pid("victim").await, "KILL");
+    };
+    let (outcomes, ()) = host.patiently("calls", join(join_all(calls), killer)).await;
     let (mut unsent, mut unknown) = (Vec::new(), Vec::new());
-    for (number, call) in (0..).zip(calls) {
-        match host.patiently("call", call).await {
+    for (number, outcome) in (0..).zip(outcomes) {
+        match outcome {
             Err(ExecuteError::Call(CallError::ServerGone { exit, sent, .. })) => {
                 assert_eq!(exit, Some(Exit::Signal(9)));
                 match sent {
