@@ -39,7 +39,7 @@ impl From<Signal> for Input {
 /// What an application asks. The handle chooses the ids, so that it can cancel without an answer.
 ///
 /// Every command ends in exactly one [`crate::Event::CommandEnded`] with its id, `Execute` in
-/// exactly one [`crate::Event::CallEnded`]; `Cancel` has no answer of its own.
+/// exactly one [`crate::Event::CallEnded`]; `Cancel` and `ClientGone` have no answer of their own.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -76,6 +76,11 @@ pub enum McpCommand {
         call: CallId,
         /// What to tell the server.
         reason: Option<String>,
+    },
+    /// A client is gone: give up all its calls, wherever they are. It may have none, or be unknown.
+    ClientGone {
+        /// The client.
+        client: ClientId,
     },
     /// Drain a server, stop it, start it again. Also starts one that failed or was never started.
     Restart {
@@ -191,12 +196,12 @@ pub struct CallOptions {
 )]
 #[serde(rename_all = "snake_case")]
 pub enum Priority {
-    /// Before all others.
+    /// Before all others, but no more than eight times in a row before one that waits.
     High,
     /// In turn.
     #[default]
     Normal,
-    /// After all others.
+    /// After all others, but for one call in nine or ten. The first to give way in a full queue.
     Low,
 }
 

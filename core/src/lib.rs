@@ -65,7 +65,7 @@ pub mod wire;
 
 pub use crate::{
     effect::Effect,
-    error::{CallError, CommandError, Exit, Failure, RpcError, Sent},
+    error::{CallError, CommandError, Exit, Failure, Limit, RpcError, Sent},
     event::{CatalogKind, Event, Health, Implementation, Reply, ServerInfo, ServerState},
     fleet::Fleet,
     ids::{CallId, ClientId, CommandId, InputId, InvalidName, LinkId, ServerId, ServerName},

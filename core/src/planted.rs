@@ -48,6 +48,18 @@ pub(crate) enum Bug {
     EndlessWait,
     /// One restart too many is granted.
     BudgetOffByOne,
+    /// A call that may have run is made again though its tool is not said to bear it.
+    RetryOfSent,
+    /// One retry too many is granted.
+    RetryOffByOne,
+    /// A class of calls never has its turn while a higher one has calls.
+    Starvation,
+    /// One client has all the turns.
+    UnfairTurns,
+    /// The longest line gives way to whoever comes.
+    WrongOneGivesWay,
+    /// A call that has ended still counts as one of its client's.
+    ClientSlotLeak,
     /// A server that has started keeps its place among those that start.
     StartSlotLeak,
 }
@@ -76,6 +88,12 @@ pub(crate) const fn planted(bug: Bug) -> bool {
         Bug::EndlessWait => cfg!(mcp_fleet_planted = "endless_wait"),
         Bug::BudgetOffByOne => cfg!(mcp_fleet_planted = "budget_off_by_one"),
         Bug::StartSlotLeak => cfg!(mcp_fleet_planted = "start_slot_leak"),
+        Bug::RetryOfSent => cfg!(mcp_fleet_planted = "retry_of_sent"),
+        Bug::RetryOffByOne => cfg!(mcp_fleet_planted = "retry_off_by_one"),
+        Bug::Starvation => cfg!(mcp_fleet_planted = "starvation"),
+        Bug::UnfairTurns => cfg!(mcp_fleet_planted = "unfair_turns"),
+        Bug::WrongOneGivesWay => cfg!(mcp_fleet_planted = "wrong_one_gives_way"),
+        Bug::ClientSlotLeak => cfg!(mcp_fleet_planted = "client_slot_leak"),
         Bug::QuestionLeak => cfg!(mcp_fleet_planted = "question_leak"),
     }
 }

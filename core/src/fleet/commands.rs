@@ -1,19 +1,22 @@
 //! What the application asks, one function a command.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use super::{Fleet, index};
 use crate::{
     config::{ServerConfig, near::near_miss},
-    error::{CallError, CommandError, RpcError},
+    error::{CallError, CommandError, Limit, RpcError},
     event::{CatalogKind, Event, Reply},
-    ids::{CallId, CommandId, InputId, ServerId, ServerName},
+    ids::{CallId, ClientId, CommandId, InputId, ServerId, ServerName},
     input::{CallOptions, McpCommand, Request},
     server::{Goal, Server},
     stats::FleetStats,
     time::Time,
     wire::RawJson,
 };
+
+/// What a caller is told to wait where the fleet has too many calls, about.
+const RETRY_AFTER: Duration = Duration::from_millis(100);
 
 impl Fleet {
     pub(super) fn handle_command(&mut self, now: Time, command: McpCommand) {
@@ -35,6 +38,7 @@ impl Fleet {
                     });
                 }
             }
+            McpCommand::ClientGone { client } => self.forget_client(now, client),
             McpCommand::Restart { id, server } => self.restart(now, id, &server),
             McpCommand::HealthCheck { id, server } => self.check(now, id, server.as_deref()),
             McpCommand::ListServers { id } => {
@@ -116,42 +120,65 @@ impl Fleet {
         if self.calls.contains_key(&call) {
             return;
         }
-        let refusal = match self.by_name.get(name.as_str()) {
-            _ if self.shutdown.is_some() => CallError::ShuttingDown,
-            None => {
+        let Some((found, server)) = self.by_name.get_key_value(name.as_str()) else {
+            let refusal = if self.shutdown.is_some() {
+                CallError::ShuttingDown
+            } else {
                 let near = self.near_miss(&name);
                 CallError::NotFound { server: name, near }
-            }
-            Some(server) if self.calls.len() >= self.limits.calls => {
-                let server = self
-                    .servers
-                    .get(index(*server))
-                    .map(|server| server.name().clone());
-                let retry_after = self.rng.spread(Duration::from_millis(100));
-                match server {
-                    Some(server) => CallError::Overloaded {
-                        server,
-                        retry_after,
-                    },
-                    None => CallError::NotFound {
-                        server: name,
-                        near: None,
-                    },
-                }
-            }
-            Some(server) => {
-                let server = *server;
-                self.calls.insert(call, server);
-                return self.with_server(now, server, |server, cx| {
-                    server.execute(cx, call, request, options);
-                });
-            }
+            };
+            return self.refuse(call, refusal);
         };
+        if self.shutdown.is_some() {
+            return self.refuse(call, CallError::ShuttingDown);
+        }
+        if let Some(limit) = self.full(options.client) {
+            let refusal = CallError::Overloaded {
+                server: found.clone(),
+                limit,
+                retry_after: self.rng.spread(RETRY_AFTER),
+            };
+            return self.refuse(call, refusal);
+        }
+        let server = *server;
+        self.calls.insert(call, server);
+        self.clients.begin(call, options.client);
+        self.with_server(now, server, |server, cx| {
+            server.execute(cx, call, request, options);
+        });
+    }
+
+    /// Ends a call that no server was asked to take.
+    fn refuse(&mut self, call: CallId, refusal: CallError) {
         self.total.ended(Some(&refusal), Duration::ZERO);
         self.out.event(Event::CallEnded {
             call,
             outcome: Err(refusal),
         });
+    }
+
+    /// The limit of the fleet's calls that leaves no room for one more of the client.
+    fn full(&self, client: Option<ClientId>) -> Option<Limit> {
+        if self.calls.len() >= self.limits.calls {
+            return Some(Limit::Fleet);
+        }
+        let bound = self.limits.calls_of_client()?;
+        (self.clients.count(client) >= bound).then_some(Limit::Client)
+    }
+
+    /// Gives up all calls of a client, server by server.
+    fn forget_client(&mut self, now: Time, client: ClientId) {
+        let mut by_server: BTreeMap<ServerId, Vec<CallId>> = BTreeMap::new();
+        for call in self.clients.calls(client) {
+            if let Some(server) = self.calls.get(&call) {
+                by_server.entry(*server).or_default().push(call);
+            }
+        }
+        for (server, calls) in by_server {
+            self.with_server(now, server, |server, cx| {
+                server.cancel_all(cx, &calls, "the client is gone");
+            });
+        }
     }
 
     fn restart(&mut self, now: Time, id: CommandId, name: &str) {
@@ -239,7 +266,7 @@ impl Fleet {
                 server.replace(cx, config);
                 server.wait(cx, id, goal);
             } else {
-                server.retune(cx, config.restart, config.limits);
+                server.retune(cx, config.restart, config.retry, config.limits);
             }
         });
         if goal.is_none() {

@@ -1,6 +1,7 @@
 //! The one machine at the top: it owns the servers and carries plain values between them.
 
 mod checks;
+mod clients;
 mod commands;
 mod route;
 mod starts;
@@ -12,8 +13,8 @@ use std::{
 
 use slab::Slab;
 
-use self::checks::Checks;
 pub(crate) use self::starts::Starts;
+use self::{checks::Checks, clients::Clients};
 use crate::{
     config::{FleetConfig, FleetLimits},
     effect::Effect,
@@ -46,9 +47,12 @@ pub struct Fleet {
     by_name: BTreeMap<ServerName, ServerId>,
     /// Which server has a call. Looked up, never walked.
     calls: HashMap<CallId, ServerId>,
+    clients: Clients,
     /// Which server has an open question. Looked up, never walked.
     inputs: HashMap<InputId, ServerId>,
     next_input: u64,
+    /// Calls accepted so far.
+    next_ticket: u64,
     deadlines: BTreeSet<(Time, ServerId)>,
     /// The deadline each server has in `deadlines`.
     scheduled: Vec<Option<Time>>,
@@ -75,8 +79,10 @@ impl Fleet {
             last_incarnation: Vec::new(),
             by_name: BTreeMap::new(),
             calls: HashMap::new(),
+            clients: Clients::default(),
             inputs: HashMap::new(),
             next_input: 0,
+            next_ticket: 0,
             deadlines: BTreeSet::new(),
             scheduled: Vec::new(),
             checks: Checks::default(),
@@ -199,6 +205,7 @@ impl Fleet {
             out: &mut self.out,
             rng: &mut self.rng,
             next_input: &mut self.next_input,
+            next_ticket: &mut self.next_ticket,
             starts: &mut self.starts,
         };
         act(server, &mut cx);

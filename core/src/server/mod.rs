@@ -6,7 +6,9 @@ mod health;
 mod ladder;
 mod lifecycle;
 mod log;
+mod queue;
 mod restart;
+mod retry;
 mod rounds;
 mod state;
 mod timers;
@@ -22,13 +24,14 @@ use self::{
     health::{Check, Liveness},
     log::LogRing,
     restart::Budget,
+    retry::RetryBudget,
     rounds::Asked,
     state::State,
     timers::{Due, Timers},
     waiters::Waiters,
 };
 use crate::{
-    config::{Kind, Restart, ServerConfig, ServerLimits},
+    config::{Kind, Restart, Retry, ServerConfig, ServerLimits},
     event::{CatalogKind, Event, ServerInfo, ServerState},
     fleet::Starts,
     ids::{InputId, LinkId, ServerId, ServerName},
@@ -51,6 +54,7 @@ pub(crate) struct Context<'a> {
     pub(crate) out: &'a mut Outbox,
     pub(crate) rng: &'a mut Rng,
     pub(crate) next_input: &'a mut u64,
+    pub(crate) next_ticket: &'a mut u64,
     pub(crate) starts: &'a mut Starts,
 }
 
@@ -63,6 +67,8 @@ pub(crate) struct Server {
     enabled: bool,
     restart: Restart,
     budget: Budget,
+    retry: Retry,
+    retries: RetryBudget,
     limits: ServerLimits,
     offer: Arc<Offer>,
     state: State,
@@ -98,6 +104,7 @@ impl Server {
             kind,
             enabled,
             restart,
+            retry,
             limits,
             ..
         } = config;
@@ -108,6 +115,8 @@ impl Server {
             enabled,
             restart,
             budget: Budget::default(),
+            retry,
+            retries: RetryBudget::default(),
             log: LogRing::new(limits.log_bytes),
             limits,
             offer,
@@ -146,9 +155,16 @@ impl Server {
         self.settle(cx);
     }
 
-    /// Takes new limits and another restart policy without touching the incarnation.
-    pub(crate) fn retune(&mut self, cx: &mut Context<'_>, restart: Restart, limits: ServerLimits) {
+    /// Takes new limits and other policies without touching the incarnation.
+    pub(crate) fn retune(
+        &mut self,
+        cx: &mut Context<'_>,
+        restart: Restart,
+        retry: Retry,
+        limits: ServerLimits,
+    ) {
         self.restart = restart;
+        self.retry = retry;
         let interval = self.limits.health_interval;
         self.take_limits(limits);
         if self.limits.health_interval != interval {
@@ -165,10 +181,14 @@ impl Server {
             kind,
             enabled,
             restart,
+            retry,
             limits,
             ..
         } = config;
         self.restart = restart;
+        self.retry = retry;
+        // What the tools of one program bear says nothing of those of another.
+        self.catalog.distrust();
         self.kind = Arc::new(kind);
         self.enabled = enabled;
         self.take_limits(limits);

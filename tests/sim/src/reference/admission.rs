@@ -1,40 +1,71 @@
 //! Whether a call is taken, by counting for oneself.
 
-use mcp_fleet_core::{CallError, Request, ServerState};
+use mcp_fleet_core::{CallError, CallId, CallOptions, Limit, Request, ServerState};
 
 use super::{ReferenceState, aftermath};
 
 /// What must become of a new call in the turn that brings it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Verdict {
-    Taken,
+    Taken(Room),
     NotFound,
     ShuttingDown,
     Invalid,
-    Overloaded,
+    /// The fleet has no room.
+    Full(Limit),
     Unavailable,
-    /// The server leaves, perhaps to come back: taken where `room`, or unavailable.
-    Leaving {
-        room: bool,
-    },
+    /// The server leaves, perhaps to come back: as if it stayed, or unavailable.
+    Leaving(Room),
+}
+
+/// Room in the queue of a server.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Room {
+    Free,
+    /// Another call gives way.
+    Made,
+    /// Another call may give way: of lines of one length some may and some may not.
+    Perhaps,
+    None(Limit),
 }
 
 impl Verdict {
     pub(super) const fn allows_taking(self) -> bool {
-        matches!(self, Self::Taken | Self::Leaving { room: true })
+        matches!(
+            self,
+            Self::Taken(Room::Free | Room::Made | Room::Perhaps)
+                | Self::Leaving(Room::Free | Room::Made | Room::Perhaps)
+        )
+    }
+
+    /// Whether the call is taken only where another gives way.
+    pub(super) const fn needs_room(self) -> bool {
+        matches!(
+            self,
+            Self::Taken(Room::Made | Room::Perhaps) | Self::Leaving(Room::Made | Room::Perhaps)
+        )
     }
 
     /// Whether the call may be refused so.
-    pub(super) const fn allows(self, error: &CallError) -> bool {
+    pub(super) fn allows(self, error: &CallError) -> bool {
         match error {
             CallError::NotFound { .. } => matches!(self, Self::NotFound),
             CallError::ShuttingDown => matches!(self, Self::ShuttingDown),
             CallError::InvalidRequest { .. } => matches!(self, Self::Invalid),
-            CallError::Overloaded { .. } => {
-                matches!(self, Self::Overloaded | Self::Leaving { room: false })
+            CallError::Overloaded {
+                limit, retry_after, ..
+            } => {
+                let full = match self {
+                    Self::Full(full)
+                    | Self::Taken(Room::None(full))
+                    | Self::Leaving(Room::None(full)) => Some(full),
+                    Self::Taken(Room::Perhaps) | Self::Leaving(Room::Perhaps) => Some(Limit::Queue),
+                    _ => None,
+                };
+                full == Some(*limit) && !retry_after.is_zero()
             }
             CallError::Unavailable { .. } => {
-                matches!(self, Self::Unavailable | Self::Leaving { .. })
+                matches!(self, Self::Unavailable | Self::Leaving(_))
             }
             _ => self.allows_taking(),
         }
@@ -42,7 +73,12 @@ impl Verdict {
 }
 
 impl ReferenceState {
-    pub(super) fn judge(&self, server: &str, request: &Request) -> Verdict {
+    pub(super) fn judge(
+        &mut self,
+        server: &str,
+        request: &Request,
+        options: &CallOptions,
+    ) -> Verdict {
         if self.shut_down {
             return Verdict::ShuttingDown;
         }
@@ -50,7 +86,13 @@ impl ReferenceState {
             return Verdict::NotFound;
         };
         if self.calls.open.len() >= self.limits.calls {
-            return Verdict::Overloaded;
+            return Verdict::Full(Limit::Fleet);
+        }
+        let open = self.calls.open.values();
+        let theirs = open.filter(|call| call.client == options.client).count();
+        let bound = self.limits.calls_per_client;
+        if bound > 0 && theirs >= bound {
+            return Verdict::Full(Limit::Client);
         }
         if ["", "initialize"].contains(&request.method()) {
             return Verdict::Invalid;
@@ -58,6 +100,19 @@ impl ReferenceState {
         if aftermath::refuses_calls(book.state) {
             return Verdict::Unavailable;
         }
+        let stays = aftermath::takes_calls(book.state);
+        let room = self.room(server, options);
+        if stays {
+            Verdict::Taken(room)
+        } else {
+            Verdict::Leaving(room)
+        }
+    }
+
+    fn room(&mut self, server: &str, options: &CallOptions) -> Room {
+        let Some(book) = self.servers.get(server) else {
+            return Room::None(Limit::Queue);
+        };
         let (parked, in_flight) = self.calls.count(server);
         let credit = self
             .links
@@ -68,11 +123,64 @@ impl ReferenceState {
         } else {
             0
         };
-        let room = parked < book.limits.queue + sendable;
-        match (aftermath::takes_calls(book.state), room) {
-            (true, true) => Verdict::Taken,
-            (true, false) => Verdict::Overloaded,
-            (false, room) => Verdict::Leaving { room },
+        let of_server = self.calls.of(server);
+        let theirs =
+            of_server.filter(|(_, call)| call.is_parked() && call.client == options.client);
+        let bound = book.limits.queue_per_client;
+        if bound > 0 && theirs.count() >= bound + sendable {
+            return Room::None(Limit::ClientQueue);
         }
+        if parked < book.limits.queue + sendable {
+            return Room::Free;
+        }
+        let longest = self.longest_lines(server, options);
+        let may = |id: &CallId| !self.calls.open[id].lost;
+        self.candidates = longest.iter().copied().filter(may).collect();
+        match self.candidates.len() {
+            0 => Room::None(Limit::Queue),
+            some if some == longest.len() => Room::Made,
+            _ => Room::Perhaps,
+        }
+    }
+
+    /// The last calls of the longest lines in the lowest class that may give way.
+    fn longest_lines(&self, server: &str, options: &CallOptions) -> Vec<CallId> {
+        let waiting = || {
+            self.calls
+                .of(server)
+                .filter(|(_, call)| call.stands_in_line())
+        };
+        // Of classes the highest is the least.
+        let Some(lowest) = waiting().map(|(_, call)| call.priority).max() else {
+            return Vec::new();
+        };
+        if lowest < options.priority {
+            return Vec::new();
+        }
+        let length = |client| {
+            waiting()
+                .filter(|(_, call)| call.priority == lowest && call.client == client)
+                .count()
+        };
+        let least = if lowest == options.priority {
+            length(options.client) + 2
+        } else {
+            1
+        };
+        let in_class = || waiting().filter(|(_, call)| call.priority == lowest);
+        let longest = in_class().map(|(_, call)| length(call.client)).max();
+        let Some(longest) = longest.filter(|longest| *longest >= least) else {
+            return Vec::new();
+        };
+        let younger = |id: &CallId| {
+            let one = &self.calls.open[id];
+            let mut others = in_class();
+            others.any(|(_, other)| other.client == one.client && other.ticket > one.ticket)
+        };
+        in_class()
+            .filter(|(_, call)| length(call.client) == longest)
+            .map(|(id, _)| *id)
+            .filter(|id| !younger(id))
+            .collect()
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use mcp_fleet_core::{CallId, InputId, LinkId, Time};
+use mcp_fleet_core::{CallId, ClientId, InputId, LinkId, Priority, Time};
 
 use crate::server::Answer;
 
@@ -10,16 +10,26 @@ use crate::server::Answer;
 #[derive(Debug)]
 pub(super) struct Call {
     pub(super) server: String,
+    pub(super) client: Option<ClientId>,
+    pub(super) priority: Priority,
+    /// Its server may vouch for its tool.
+    pub(super) repeatable: bool,
     /// Its place in the order of acceptance.
     pub(super) ticket: u64,
     pub(super) timeout: std::time::Duration,
     pub(super) due: Time,
     pub(super) due_max: Time,
     pub(super) wants_progress: bool,
+    /// The progress of its last request, and of all of them.
     pub(super) progress: Option<f64>,
+    pub(super) told: Option<f64>,
     pub(super) stage: Stage,
-    /// Where its frames begin in the streams they went into.
+    /// Where its frames begin in the stream of its incarnation.
     pub(super) frames: Vec<(LinkId, u64)>,
+    /// It was sent, at some time.
+    pub(super) tried: bool,
+    /// An attempt was lost of which something was written.
+    pub(super) lost: bool,
     pub(super) rounds: u32,
 }
 
@@ -44,6 +54,15 @@ impl Call {
 
     pub(super) const fn is_fresh(&self) -> bool {
         self.frames.is_empty()
+    }
+
+    /// Whether it waits in one of the lines for its first round.
+    pub(super) fn stands_in_line(&self) -> bool {
+        self.is_parked() && self.is_fresh()
+    }
+
+    pub(super) const fn may_have_run(&self) -> bool {
+        !self.is_fresh() || self.lost
     }
 
     pub(super) fn start_anew(&mut self, now: Time) {

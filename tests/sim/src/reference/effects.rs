@@ -115,21 +115,16 @@ impl ReferenceState {
             "{id:?} while {state}"
         );
         call.frames.push((link, start));
+        let first = !std::mem::replace(&mut call.tried, true);
         // Each request has a token of its own, and its progress begins anew.
         call.progress = None;
         if call.rounds > 0 {
             call.start_anew(now);
         }
-        let (ticket, server) = (call.ticket, call.server.clone());
-        let mut of_server = self.calls.of(&server);
-        let before = of_server.find(|(_, other)| other.is_parked() && other.ticket < ticket);
-        promise!(
-            before.is_none(),
-            "calls go out in the order in which they came",
-            "{id:?} before {before:?}"
-        );
-        drop(of_server);
+        if first && let Some(server) = self.servers.get_mut(&call.server) {
+            server.retries.earn(server.limits.retry_percent);
+        }
         self.calls.move_to(id, Stage::Sent(link, request));
-        Ok(())
+        self.judge_turn(id)
     }
 }

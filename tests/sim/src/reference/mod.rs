@@ -7,7 +7,9 @@ mod calls;
 mod effects;
 mod events;
 mod inputs;
+mod lines;
 mod links;
+mod retries;
 mod servers;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -68,6 +70,9 @@ pub(crate) struct ReferenceState {
     // What holds within one turn only.
     fates: BTreeMap<CallId, Fate>,
     verdict: Option<(CallId, Verdict)>,
+    /// The calls of which one may give way to the new one, and the one that did.
+    candidates: Vec<CallId>,
+    gave_way: Option<CallId>,
     progress: Vec<(CallId, f64)>,
     /// Requests that must be taken back.
     notices: BTreeSet<(LinkId, u64)>,
@@ -107,6 +112,8 @@ impl ReferenceState {
             results: 0,
             fates: BTreeMap::new(),
             verdict: None,
+            candidates: Vec::new(),
+            gave_way: None,
             progress: Vec::new(),
             notices: BTreeSet::new(),
         }
@@ -117,6 +124,8 @@ impl ReferenceState {
         self.now = turn.at;
         self.fates.clear();
         self.verdict = None;
+        self.candidates.clear();
+        self.gave_way = None;
         self.progress.clear();
         self.notices.clear();
         match turn.input {
@@ -128,6 +137,7 @@ impl ReferenceState {
             self.on_event(event)?;
         }
         self.fates_are_fulfilled()?;
+        self.lost_calls_wait()?;
         for effect in turn.effects {
             self.on_effect(effect)?;
         }
@@ -141,7 +151,9 @@ impl ReferenceState {
             "{:?}",
             self.notices
         );
-        self.compare(turn)
+        self.compare(turn)?;
+        self.forget_empty_classes();
+        Ok(())
     }
 
     /// Whether all that was begun has ended, and no server is under way.
@@ -217,6 +229,11 @@ impl ReferenceState {
                 "admission",
                 "{call:?} was taken: {verdict:?}"
             );
+            promise!(
+                !taken || !verdict.needs_room() || self.gave_way.is_some(),
+                "admission",
+                "{call:?} was taken, and nobody gave way: {verdict:?}"
+            );
         }
         promise!(
             self.progress.is_empty(),
@@ -266,6 +283,7 @@ impl ReferenceState {
                 own.in_flight
             );
             self.compare_server(name, parked, in_flight)?;
+            self.compare_retries(name, own)?;
         }
         let starting = self.servers.iter();
         let starting = starting.filter(|(_, server)| aftermath::is_starting(server.state));

@@ -4,10 +4,10 @@ use std::{collections::BTreeMap, time::Duration};
 
 use mcp_fleet_core::{
     Failure, ServerState, Time,
-    config::{Restart, ServerConfig, ServerLimits},
+    config::{Restart, Retry, ServerConfig, ServerLimits},
 };
 
-use super::{aftermath, links::LinkBook};
+use super::{aftermath, lines::Lines, links::LinkBook, retries::Retries};
 use crate::violation::{Violation, promise};
 
 const WHY: &str = "a server fails for a reason that was seen";
@@ -30,6 +30,9 @@ pub(super) struct ServerBook {
     restart: Restart,
     /// When restarts were granted since the operator last wanted a fresh start.
     restarts: Vec<Time>,
+    pub(super) retry: Retry,
+    pub(super) retries: Retries,
+    pub(super) lines: Lines,
 }
 
 impl ServerBook {
@@ -44,11 +47,15 @@ impl ServerBook {
             health_interval_min: config.limits.health_interval,
             restart: config.restart,
             restarts: Vec::new(),
+            retry: config.retry,
+            retries: Retries::default(),
+            lines: Lines::default(),
         }
     }
 
-    pub(super) fn retune(&mut self, restart: Restart, limits: &ServerLimits) {
+    pub(super) fn retune(&mut self, restart: Restart, retry: Retry, limits: &ServerLimits) {
         self.restart = restart;
+        self.retry = retry;
         self.interval_min = self.interval_min.min(limits.refresh_interval);
         self.kill_wait_max = self.kill_wait_max.max(limits.kill_wait);
         self.kill_wait_min = self.kill_wait_min.min(limits.kill_wait);
@@ -148,6 +155,10 @@ impl Servers {
 
     pub(super) fn len(&self) -> usize {
         self.0.len()
+    }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (&String, &mut ServerBook)> {
+        self.0.iter_mut()
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (&String, &ServerBook)> {
