@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    error::{CallError, CommandError, Failure},
+    error::{CallError, CommandError, Failure, Obstacle},
     ids::{CallId, CommandId, InputId, ServerName},
     stats::{FleetStats, ServerStats},
     wire::{RawJson, Revision},
@@ -52,6 +52,8 @@ pub enum Event {
         state: ServerState,
         /// Why it is in it, where that is a failure.
         failure: Option<Failure>,
+        /// What it waits for, where it waits to start.
+        waiting: Option<WaitingFor>,
     },
     /// Something of a server did not end in time after SIGKILL and is left to the system: a process
     /// that waits for a device, that belongs to another user, or that never came to its first step.
@@ -147,7 +149,7 @@ pub enum CatalogKind {
 pub enum ServerState {
     /// Not started, or stopped on purpose.
     Stopped,
-    /// Waits for its turn to start.
+    /// Waits for another server, or for its turn to start.
     Waiting,
     /// The process or connection is being made.
     Starting,
@@ -191,6 +193,31 @@ impl std::fmt::Display for ServerState {
     }
 }
 
+/// What a server waits for before it starts.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum WaitingFor {
+    /// A place among the servers that start at the same time.
+    Turn,
+    /// A server that it comes after.
+    Server {
+        /// Its name.
+        server: ServerName,
+        /// Why it is not ready.
+        obstacle: Obstacle,
+    },
+}
+
+impl std::fmt::Display for WaitingFor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Turn => f.write_str("its turn to start"),
+            Self::Server { server, obstacle } => write!(f, "{server}, which {obstacle}"),
+        }
+    }
+}
+
 /// What is known of one server.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct ServerInfo {
@@ -202,6 +229,8 @@ pub struct ServerInfo {
     pub state: ServerState,
     /// Why, where the state is a failure.
     pub failure: Option<Failure>,
+    /// What it waits for, where it waits to start.
+    pub waiting: Option<WaitingFor>,
     /// Which life it is in, from 1; 0 before the first.
     pub incarnation: u32,
     /// The process, while there is one.

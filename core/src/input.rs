@@ -44,7 +44,8 @@ impl From<Signal> for Input {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum McpCommand {
-    /// Add a server and start it. Ends when it is ready, or has failed.
+    /// Add a server and start it, once those are ready that it comes after. Ends when it is ready, has
+    /// failed, or waits for one that does not come; it starts by itself when that one is ready.
     Deploy {
         /// This command.
         id: CommandId,
@@ -118,8 +119,8 @@ pub enum McpCommand {
         /// The server's name; all when absent.
         server: Option<String>,
     },
-    /// Replace the configuration of the server that `config` names. Limits change in place;
-    /// anything else drains the server and starts it anew, while new calls wait in its queue.
+    /// Replace the configuration of the server that `config` names. Limits, policies and its place
+    /// in the order change in place; anything else drains the server and starts it anew, while new calls wait in its queue.
     UpdateConfig {
         /// This command.
         id: CommandId,
@@ -135,11 +136,13 @@ pub enum McpCommand {
         /// The bare result, or a refusal.
         answer: Result<RawJson, RpcError>,
     },
-    /// Refuse new work, drain all servers and stop them. Ends when every process is gone.
+    /// Refuse new work, drain all servers and stop them, each after those that come after it. Ends
+    /// when every process is gone.
     Shutdown {
         /// This command.
         id: CommandId,
-        /// How long calls in flight may go on; each server's own drain timeout where absent.
+        /// How long calls in flight may go on, over all servers; each server's own drain timeout
+        /// where absent.
         grace: Option<Duration>,
     },
 }

@@ -65,8 +65,10 @@ pub mod wire;
 
 pub use crate::{
     effect::Effect,
-    error::{CallError, CommandError, Exit, Failure, Limit, RpcError, Sent},
-    event::{CatalogKind, Event, Health, Implementation, Reply, ServerInfo, ServerState},
+    error::{CallError, CommandError, Exit, Failure, Limit, Obstacle, RpcError, Sent},
+    event::{
+        CatalogKind, Event, Health, Implementation, Reply, ServerInfo, ServerState, WaitingFor,
+    },
     fleet::Fleet,
     ids::{CallId, ClientId, CommandId, InputId, InvalidName, LinkId, ServerId, ServerName},
     input::{CallOptions, Input, McpCommand, Priority, Request, Signal},

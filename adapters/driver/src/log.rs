@@ -11,11 +11,15 @@ pub(crate) fn event(event: &Event) {
             incarnation,
             state,
             failure,
-        } => match failure {
-            Some(failure) => {
+            waiting,
+        } => match (failure, waiting) {
+            (Some(failure), _) => {
                 tracing::info!(%server, incarnation, %state, %failure, "server changed");
             }
-            None => tracing::info!(%server, incarnation, %state, "server changed"),
+            (None, Some(waiting)) => {
+                tracing::info!(%server, incarnation, %state, %waiting, "server changed");
+            }
+            (None, None) => tracing::info!(%server, incarnation, %state, "server changed"),
         },
         Event::Abandoned {
             server,

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::{Fleet, index};
+use super::{Fleet, index, order::Errand};
 use crate::{
     config::{ServerConfig, near::near_miss},
     error::{CallError, CommandError, Limit, RpcError},
@@ -73,8 +73,12 @@ impl Fleet {
             let limit = self.limits.servers;
             return self.end(id, Err(CommandError::FleetFull { limit }));
         }
+        if let Some(error) = self.refuse_place(&config) {
+            return self.end(id, Err(error));
+        }
         let enabled = config.enabled;
         let server = self.add(config);
+        self.on_moved(now, server);
         if enabled {
             self.with_server(now, server, |server, cx| {
                 server.start(cx);
@@ -95,6 +99,8 @@ impl Fleet {
         let last = self.last_incarnation.get(slot).copied().unwrap_or_default();
         let id = ServerId(u32::try_from(slot).unwrap_or(u32::MAX));
         self.by_name.insert(config.name.clone(), id);
+        self.order
+            .place(&config.name, config.after.clone(), config.group.clone());
         entry.insert(Server::new(id, config, last, self.offer.clone()));
         id
     }
@@ -261,6 +267,12 @@ impl Fleet {
         if let Some(error) = goal.and_then(|goal| current.refuse_to_wait(goal)) {
             return self.end(id, Err(error));
         }
+        if let Some(error) = self.refuse_place(&config) {
+            return self.end(id, Err(error));
+        }
+        self.order
+            .place(&config.name, config.after.clone(), config.group.clone());
+        self.agenda.add(now, server, Errand::Look);
         self.with_server(now, server, |server, cx| {
             if let Some(goal) = goal {
                 server.replace(cx, config);
@@ -290,10 +302,17 @@ impl Fleet {
 
     fn shut_down(&mut self, now: Time, id: CommandId, grace: Option<Duration>) {
         self.shutdown.get_or_insert_default().push(id);
-        for server in self.by_name.values().copied().collect::<Vec<_>>() {
-            self.with_server(now, server, |server, cx| server.stop(cx, grace));
-        }
+        self.begin_farewell(now, grace);
         self.finish_shutdown();
+    }
+
+    /// Why a server cannot have its place in the order, where it cannot.
+    fn refuse_place(&self, config: &ServerConfig) -> Option<CommandError> {
+        let ServerConfig {
+            name, after, group, ..
+        } = config;
+        let message = self.order.refusal(name, after, group.as_deref())?;
+        Some(CommandError::Invalid { message })
     }
 
     /// The server of that name, where the command may wait for `goal`; or the end of the command.

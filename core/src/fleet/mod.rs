@@ -3,6 +3,7 @@
 mod checks;
 mod clients;
 mod commands;
+mod order;
 mod route;
 mod starts;
 
@@ -13,8 +14,15 @@ use std::{
 
 use slab::Slab;
 
-pub(crate) use self::starts::Starts;
-use self::{checks::Checks, clients::Clients};
+use self::{
+    checks::Checks,
+    clients::Clients,
+    order::{Agenda, Farewell},
+};
+pub(crate) use self::{
+    order::{Awaited, Order, Standing},
+    starts::Starts,
+};
 use crate::{
     config::{FleetConfig, FleetLimits},
     effect::Effect,
@@ -24,7 +32,7 @@ use crate::{
     link::Outbox,
     planted::{Bug, planted},
     rng::Rng,
-    server::{Context, Deadline, Server},
+    server::{Context, Deadline, Server, Timer},
     session::Offer,
     stats::{FleetStats, Meter},
     time::Time,
@@ -58,6 +66,9 @@ pub struct Fleet {
     scheduled: Vec<Option<Time>>,
     checks: Checks,
     starts: Starts,
+    order: Order,
+    agenda: Agenda,
+    farewell: Farewell,
     shutdown: Option<Vec<CommandId>>,
     total: Meter,
     stale_signals: u64,
@@ -73,6 +84,9 @@ impl Fleet {
     pub fn new(config: FleetConfig, seed: u64) -> Self {
         Self {
             starts: Starts::new(config.limits.starting.max(1)),
+            order: Order::new(config.groups),
+            agenda: Agenda::default(),
+            farewell: Farewell::default(),
             limits: config.limits,
             offer: Arc::new(Offer::new(&config.client)),
             servers: Slab::new(),
@@ -103,6 +117,7 @@ impl Fleet {
             Input::Command(command) => self.handle_command(now, command),
             Input::Signal(signal) => self.handle_signal(now, signal),
         }
+        self.run_errands(now);
     }
 
     /// Lets deadlines up to `now` pass. Calling it early, or for no reason, is harmless.
@@ -116,6 +131,7 @@ impl Fleet {
                 Some(_) | None => break,
             }
         }
+        self.run_errands(now);
     }
 
     /// The next thing to be done, in order. Its answer changes with every input and timeout.
@@ -131,6 +147,10 @@ impl Fleet {
     /// When [`Fleet::handle_timeout`] is wanted next, and for whom; may lie in the past, and is
     /// due at once then. Its answer changes with every input and timeout.
     pub fn poll_timeout(&self) -> Option<Deadline> {
+        if let Some((at, server)) = self.agenda.first() {
+            let timer = Timer::Turn;
+            return Some(Deadline { at, server, timer });
+        }
         let (at, server) = *self.deadlines.first()?;
         let (_, timer) = self.servers.get(index(server))?.poll_timeout()?;
         Some(Deadline { at, server, timer })
@@ -207,11 +227,12 @@ impl Fleet {
             next_input: &mut self.next_input,
             next_ticket: &mut self.next_ticket,
             starts: &mut self.starts,
+            order: &mut self.order,
         };
         act(server, &mut cx);
         let next = server.poll_timeout().map(|(at, _)| at);
         self.schedule(id, next);
-        self.carry_notes(id);
+        self.carry_notes(now, id);
     }
 
     fn schedule(&mut self, id: ServerId, next: Option<Time>) {

@@ -6,11 +6,12 @@ use crate::{
     ids::ServerId,
     link::Note,
     planted::{Bug, planted},
+    time::Time,
 };
 
 impl Fleet {
     /// Carries the notes of server `id`: each call has its outcome told once, from here.
-    pub(super) fn carry_notes(&mut self, id: ServerId) {
+    pub(super) fn carry_notes(&mut self, now: Time, id: ServerId) {
         while let Some(note) = self.out.notes.pop_front() {
             match note {
                 Note::CallEnded {
@@ -42,16 +43,19 @@ impl Fleet {
                         });
                     }
                 }
-                Note::Gone => self.forget(id),
+                Note::Moved => self.on_moved(now, id),
+                Note::Lapsed => self.on_lapsed(now, id),
+                Note::Gone => self.forget(now, id),
             }
         }
         self.finish_shutdown();
     }
 
-    fn forget(&mut self, id: ServerId) {
+    fn forget(&mut self, now: Time, id: ServerId) {
         self.schedule(id, None);
         if let Some(server) = self.servers.try_remove(index(id)) {
             self.by_name.remove(server.name());
+            self.leave_order(now, id, server.name());
             if let Some(last) = self.last_incarnation.get_mut(index(id)) {
                 *last = server.incarnation();
             }

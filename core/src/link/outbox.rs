@@ -33,6 +33,10 @@ pub(crate) enum Note {
     InputClosed(InputId),
     /// A health check found this.
     Checked(CommandId, Health),
+    /// The server is in another state.
+    Moved,
+    /// The server ended unexpectedly, and is to start again.
+    Lapsed,
     /// The server was undeployed and nothing is left of it.
     Gone,
 }

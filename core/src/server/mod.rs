@@ -14,6 +14,7 @@ mod state;
 mod timers;
 mod updates;
 mod waiters;
+mod waiting;
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -33,9 +34,9 @@ use self::{
 use crate::{
     config::{Kind, Restart, Retry, ServerConfig, ServerLimits},
     event::{CatalogKind, Event, ServerInfo, ServerState},
-    fleet::Starts,
+    fleet::{Order, Starts},
     ids::{InputId, LinkId, ServerId, ServerName},
-    link::Outbox,
+    link::{Note, Outbox},
     rng::Rng,
     session::{Catalog, Offer},
     stats::{Meter, ServerStats},
@@ -56,6 +57,7 @@ pub(crate) struct Context<'a> {
     pub(crate) next_input: &'a mut u64,
     pub(crate) next_ticket: &'a mut u64,
     pub(crate) starts: &'a mut Starts,
+    pub(crate) order: &'a mut Order,
 }
 
 /// One supervised server.
@@ -243,6 +245,7 @@ impl Server {
             kind: self.kind.as_str().to_owned(),
             state: self.state.word(),
             failure: self.state.failure().cloned(),
+            waiting: self.state.waiting_for(),
             incarnation: self.incarnation,
             pid: self.pid,
             revision: agreement.map(|agreement| agreement.revision),
@@ -297,6 +300,7 @@ impl Server {
 
     fn enter(&mut self, cx: &mut Context<'_>, state: State) {
         self.state = state;
+        cx.out.note(Note::Moved);
         self.tell_state(cx);
     }
 
@@ -306,6 +310,7 @@ impl Server {
             incarnation: self.incarnation,
             state: self.state.word(),
             failure: self.state.failure().cloned(),
+            waiting: self.state.waiting_for(),
         });
     }
 
@@ -313,8 +318,8 @@ impl Server {
         match &self.state {
             State::Backoff(failure) | State::Failed(failure) => failure.to_string(),
             State::Stopped if !self.enabled => "is disabled in its configuration".to_owned(),
+            State::Waiting(wait) => format!("waits for {}", wait.waiting_for()),
             State::Stopped
-            | State::Waiting(_)
             | State::Starting(_)
             | State::Probing(_)
             | State::Handshaking(_)

@@ -116,8 +116,8 @@ impl Server {
                     server: self.name.clone(),
                     by: "stopped".to_owned(),
                 })),
-                State::Waiting(_)
-                | State::Starting(_)
+                State::Waiting(wait) => wait.problem(&self.name).map(Err),
+                State::Starting(_)
                 | State::Probing(_)
                 | State::Handshaking(_)
                 | State::Draining(..)
@@ -154,6 +154,7 @@ impl Server {
                 | ListState::Read
                 | ListState::Degraded(_) => Ok(Reply::Catalog(self.catalog.entries(kind).to_vec())),
             }),
+            State::Waiting(wait) if wait.is_vain() => Some(Err(unavailable())),
             State::Waiting(_)
             | State::Starting(_)
             | State::Probing(_)

@@ -9,16 +9,22 @@
     reason = "tests may panic, and look only at what they are about"
 )]
 
+mod answers;
 mod bounds;
+mod bytes;
 mod calls;
 mod catalog;
 mod chart;
 mod eras;
+mod groups;
 mod health;
 mod lifecycle;
+mod order;
+mod outage;
 mod overload;
 mod questions;
 mod replay;
 mod restarts;
 mod retries;
+mod tools;
 mod world;

@@ -36,6 +36,7 @@ impl ReferenceState {
                 server,
                 state,
                 failure,
+                waiting,
                 ..
             } => {
                 let newest = self.links.newest(server.as_str());
@@ -43,6 +44,7 @@ impl ReferenceState {
                     promise!(false, "only deployed servers change", "{server}");
                     return Ok(());
                 };
+                let before = book.state;
                 book.enter(*state)?;
                 promise!(
                     failure.is_none()
@@ -56,7 +58,7 @@ impl ReferenceState {
                 if let (Some(failure), Some((_, link))) = (failure, newest) {
                     book.judge_failure(failure, self.now, link)?;
                 }
-                Ok(())
+                self.follow_order(server.as_str(), before, *state, waiting.as_ref())
             }
             Event::Abandoned {
                 server,
@@ -108,10 +110,21 @@ impl ReferenceState {
         match (command, outcome) {
             (Some(Command::Undeploy(server)), Ok(_)) => {
                 self.servers.remove(&server);
+                self.order.remove(&server);
                 self.slots.retain(|_, name| *name != server);
             }
             (Some(Command::Answer { known }), outcome) => {
                 promise!(known == outcome.is_ok(), ONE_END, "{id:?} {outcome:?}");
+            }
+            (
+                _,
+                Err(CommandError::Blocked {
+                    server,
+                    dependency,
+                    obstacle,
+                }),
+            ) => {
+                self.judge_blocked(server.as_str(), dependency.as_str(), *obstacle)?;
             }
             (_, Err(CommandError::FleetFull { .. })) => {
                 let full = self.servers.len() >= self.limits.servers;

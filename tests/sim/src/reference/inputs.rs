@@ -15,20 +15,29 @@ use crate::{
     client::REPEATABLE,
     link::Heard,
     server::{Answer, Meaning, VOUCHER},
+    violation::Violation,
 };
 
 impl ReferenceState {
-    pub(super) fn on_command(&mut self, command: &McpCommand, events: &[Event]) {
+    pub(super) fn on_command(
+        &mut self,
+        command: &McpCommand,
+        events: &[Event],
+    ) -> Result<(), Violation> {
         match command {
             McpCommand::Deploy { id, config } => {
                 self.begin(*id, Command::Other);
+                self.judge_place(*id, config, events)?;
                 if !refused(*id, events) {
+                    self.order.place(config);
                     self.servers.add(config);
                 }
             }
             McpCommand::UpdateConfig { id, config } => {
                 self.begin(*id, Command::Other);
+                self.judge_place(*id, config, events)?;
                 if !refused(*id, events) {
+                    self.order.place(config);
                     self.reconfigure(config);
                 }
             }
@@ -101,6 +110,7 @@ impl ReferenceState {
             }
             _ => {}
         }
+        Ok(())
     }
 
     fn begin(&mut self, id: CommandId, command: Command) {
@@ -274,6 +284,7 @@ fn refused(id: CommandId, events: &[Event]) -> bool {
                 | CommandError::AlreadyDeployed { .. }
                 | CommandError::FleetFull { .. }
                 | CommandError::Overloaded { .. }
+                | CommandError::Invalid { .. }
         ),
         _ => false,
     })

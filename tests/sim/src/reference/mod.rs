@@ -9,6 +9,7 @@ mod events;
 mod inputs;
 mod lines;
 mod links;
+mod order;
 mod retries;
 mod servers;
 
@@ -16,13 +17,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use mcp_fleet_core::{
     CallId, CommandId, Deadline, Effect, Event, FleetStats, Input, InputId, LinkId, ServerId, Time,
-    config::FleetLimits,
+    config::{FleetConfig, FleetLimits},
 };
 
 use self::{
     admission::Verdict,
     calls::{Calls, Fate},
     links::Links,
+    order::OrderBook,
     servers::Servers,
 };
 use crate::{
@@ -57,6 +59,7 @@ pub(crate) struct ReferenceState {
     shut_down: bool,
     servers: Servers,
     links: Links,
+    order: OrderBook,
     /// Which server lives in a slot.
     slots: BTreeMap<ServerId, String>,
     calls: Calls,
@@ -94,9 +97,10 @@ struct Asked {
 }
 
 impl ReferenceState {
-    pub(crate) fn new(limits: &FleetLimits) -> Self {
+    pub(crate) fn new(config: &FleetConfig) -> Self {
         Self {
-            limits: limits.clone(),
+            limits: config.limits.clone(),
+            order: OrderBook::new(&config.groups),
             now: Time::ZERO,
             shut_down: false,
             servers: Servers::default(),
@@ -128,9 +132,13 @@ impl ReferenceState {
         self.gave_way = None;
         self.progress.clear();
         self.notices.clear();
+        self.order.begin_turn(match turn.input {
+            Some(Input::Command(command)) => Some(command),
+            Some(Input::Signal(_)) | None => None,
+        });
         match turn.input {
             None => self.end_pauses(),
-            Some(Input::Command(command)) => self.on_command(command, turn.events),
+            Some(Input::Command(command)) => self.on_command(command, turn.events)?,
             Some(Input::Signal(signal)) => self.on_signal(signal, turn.heard),
         }
         for event in turn.events {
@@ -158,10 +166,10 @@ impl ReferenceState {
 
     /// Whether all that was begun has ended, and no server is under way.
     pub(crate) fn has_converged(&self) -> bool {
-        let settled = |state| aftermath::is_settled(state);
-        self.calls.open.is_empty()
-            && self.commands.is_empty()
-            && self.servers.iter().all(|(_, server)| settled(server.state))
+        let settled = |(name, server): (&String, &servers::ServerBook)| {
+            aftermath::is_settled(server.state) || self.waits_in_vain(name, server)
+        };
+        self.calls.open.is_empty() && self.commands.is_empty() && self.servers.iter().all(settled)
     }
 
     /// What has not ended, for people.
@@ -304,6 +312,7 @@ impl ReferenceState {
             "no question outlives its call",
             "{orphan:?}"
         );
+        self.compare_order(turn)?;
         self.compare_deadlines(turn)
     }
 
