@@ -139,7 +139,7 @@ impl Names {
                 }
             )),
             McpCommand::Shutdown { .. } => Said::of_all("shut down"),
-            _ => Said::of_all(shortened(&format!("{command:?}"))),
+            McpCommand::ClientGone { .. } | _ => Said::of_all(shortened(&format!("{command:?}"))),
         }
     }
 
@@ -267,6 +267,15 @@ impl Names {
                 server.as_str(),
                 format!("{server} broke the protocol: {}", shortened(message)),
             ),
+            Event::Abandoned {
+                server,
+                incarnation,
+                pid,
+            } => {
+                let process = pid.map_or_else(String::new, |pid| format!(", process {pid}"));
+                let text = format!("{server} #{incarnation} is left to the system{process}");
+                Said::of(server.as_str(), text)
+            }
             _ => Said::of_all(shortened(&format!("{event:?}"))),
         }
     }
