@@ -13,6 +13,7 @@ use super::{
 use crate::{
     effect::Effect,
     error::Failure,
+    event::Event,
     link::Note,
     planted::{Bug, planted},
     time::Time,
@@ -150,7 +151,21 @@ impl Server {
         if let State::Closing(closing) = &mut self.state {
             closing.killed = true;
         }
+        if !planted(Bug::KillWaitForgotten) {
+            self.timers
+                .arm(Timer::KillWait, cx.now.after(self.limits.kill_wait));
+        }
         cx.out.effect(Effect::Kill { link: self.link() });
+    }
+
+    /// Below the last rung: a process that even SIGKILL does not end holds up nobody else.
+    pub(super) fn abandon(&self, cx: &mut Context<'_>) {
+        cx.out.event(Event::Abandoned {
+            server: self.name.clone(),
+            incarnation: self.incarnation,
+            pid: self.pid,
+        });
+        cx.out.effect(Effect::Abandon { link: self.link() });
     }
 
     /// Nothing is left of the incarnation.

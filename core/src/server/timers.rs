@@ -37,6 +37,8 @@ pub enum Timer {
     Terminate,
     /// The output must have ended after the process did; SIGKILL for its group is next.
     ExitWait,
+    /// Nothing of it may be left after SIGKILL; it is given up next.
+    KillWait,
     /// The server is to be asked whether it lives.
     Health,
     /// A server that failed may start again by now.
@@ -61,7 +63,7 @@ pub enum Timer {
 
 impl Timer {
     /// Those that a server has one of.
-    pub(super) const SINGLE: [Self; 11] = [
+    pub(super) const SINGLE: [Self; 12] = [
         Self::Start,
         Self::Probe,
         Self::Drain,
@@ -73,6 +75,7 @@ impl Timer {
         Self::Revive,
         Self::Health,
         Self::Dependency,
+        Self::KillWait,
     ];
 
     const fn place(self) -> Option<usize> {
@@ -88,6 +91,7 @@ impl Timer {
             Self::Revive => Some(8),
             Self::Health => Some(9),
             Self::Dependency => Some(10),
+            Self::KillWait => Some(11),
             Self::Refresh | Self::Call | Self::Request | Self::Round | Self::Turn => None,
         }
     }

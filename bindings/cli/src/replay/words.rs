@@ -139,7 +139,7 @@ impl Names {
                 }
             )),
             McpCommand::Shutdown { .. } => Said::of_all("shut down"),
-            _ => Said::of_all(shortened(&format!("{command:?}"))),
+            McpCommand::ClientGone { .. } | _ => Said::of_all(shortened(&format!("{command:?}"))),
         }
     }
 
@@ -183,6 +183,7 @@ impl Names {
             Effect::CloseInput { .. } => format!("close the input of {link}"),
             Effect::Terminate { .. } => format!("terminate {link}"),
             Effect::Kill { .. } => format!("kill {link}"),
+            Effect::Abandon { .. } => format!("give up {link}"),
         };
         Said::of(self.server(effect.link().server), words)
     }
@@ -266,6 +267,15 @@ impl Names {
                 server.as_str(),
                 format!("{server} broke the protocol: {}", shortened(message)),
             ),
+            Event::Abandoned {
+                server,
+                incarnation,
+                pid,
+            } => {
+                let process = pid.map_or_else(String::new, |pid| format!(", process {pid}"));
+                let text = format!("{server} #{incarnation} is left to the system{process}");
+                Said::of(server.as_str(), text)
+            }
             _ => Said::of_all(shortened(&format!("{event:?}"))),
         }
     }

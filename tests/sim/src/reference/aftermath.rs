@@ -100,7 +100,9 @@ pub(super) const fn may_wait_for(state: ServerState, timer: Timer) -> bool {
         Timer::Start => matches!(state, Starting | Probing | Handshaking),
         Timer::Probe => matches!(state, Probing),
         Timer::Drain => matches!(state, Draining),
-        Timer::CloseInput | Timer::Terminate | Timer::ExitWait => matches!(state, Closing),
+        Timer::CloseInput | Timer::Terminate | Timer::ExitWait | Timer::KillWait => {
+            matches!(state, Closing)
+        }
         Timer::Listen | Timer::Refresh | Timer::Health => matches!(state, Ready),
         Timer::Request | Timer::Round => matches!(state, Ready | Draining | Closing),
         Timer::Backoff => matches!(state, Backoff),

@@ -60,6 +60,15 @@ impl ReferenceState {
                 }
                 self.follow_order(server.as_str(), before, *state, waiting.as_ref())
             }
+            Event::Abandoned {
+                server,
+                incarnation,
+                ..
+            } => {
+                let link = self.links.life(server.as_str(), *incarnation);
+                promise!(link.is_some(), "what is left behind was there", "{server}");
+                link.map_or(Ok(()), super::links::LinkBook::on_abandoned)
+            }
             Event::InputRequested {
                 input,
                 server,

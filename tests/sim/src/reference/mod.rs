@@ -366,6 +366,18 @@ impl ReferenceState {
                 call.due
             );
         }
+        for (name, server) in self.servers.iter() {
+            let lingers = self.links.of(name).and_then(links::LinkBook::lingers_since);
+            if let Some(since) = lingers {
+                let latest = since.after(server.kill_wait_max);
+                promise!(
+                    turn.next.is_some_and(|next| next.at <= latest),
+                    DEADLINE,
+                    "{name} was killed at {since:?}, the machine waits for {:?}",
+                    turn.next
+                );
+            }
+        }
         if let Some(next) = turn.next
             && let Some(server) = self.slots.get(&next.server)
             && let Some(book) = self.servers.get(server)
