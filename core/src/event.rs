@@ -62,6 +62,16 @@ pub enum Event {
         /// The state it is in.
         state: BreakerState,
     },
+    /// Something of a server did not end in time after SIGKILL and is left to the system: a process
+    /// that waits for a device, that belongs to another user, or that never came to its first step.
+    Abandoned {
+        /// The server.
+        server: ServerName,
+        /// Which life of it.
+        incarnation: u32,
+        /// Its process, where it got so far.
+        pid: Option<u32>,
+    },
     /// A list of a server was read for the first time, or differs from what it was.
     CatalogChanged {
         /// The server.

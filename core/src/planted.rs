@@ -30,6 +30,8 @@ pub(crate) enum Bug {
     SilentCancel,
     /// The group is not swept while a grandchild holds the output open.
     KillForgotten,
+    /// What SIGKILL does not end is waited for, for ever.
+    KillWaitForgotten,
     /// The id of a request that was given up is used again.
     IdReuse,
     /// Deadlines of an incarnation outlive it.
@@ -95,6 +97,7 @@ pub(crate) const fn planted(bug: Bug) -> bool {
         Bug::DeadlineNotMoved => cfg!(mcp_fleet_planted = "deadline_not_moved"),
         Bug::SilentCancel => cfg!(mcp_fleet_planted = "silent_cancel"),
         Bug::KillForgotten => cfg!(mcp_fleet_planted = "kill_forgotten"),
+        Bug::KillWaitForgotten => cfg!(mcp_fleet_planted = "kill_wait_forgotten"),
         Bug::IdReuse => cfg!(mcp_fleet_planted = "id_reuse"),
         Bug::TimerLeftArmed => cfg!(mcp_fleet_planted = "timer_left_armed"),
         Bug::SplitLosesByte => cfg!(mcp_fleet_planted = "split_loses_byte"),

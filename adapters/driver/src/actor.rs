@@ -388,6 +388,7 @@ impl<R: AsyncRuntime> RuntimeActor<R> {
                 );
             }
             event @ (Event::ServerChanged { .. }
+            | Event::Abandoned { .. }
             | Event::CatalogChanged { .. }
             | Event::InputRequested { .. }
             | Event::InputWithdrawn { .. }

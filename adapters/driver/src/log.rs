@@ -21,6 +21,16 @@ pub(crate) fn event(event: &Event) {
             }
             (None, None) => tracing::info!(%server, incarnation, %state, "server changed"),
         },
+        Event::Abandoned {
+            server,
+            incarnation,
+            pid,
+        } => tracing::warn!(
+            %server,
+            incarnation,
+            pid,
+            "a server did not end by SIGKILL and is left to the system"
+        ),
         Event::CatalogChanged {
             server,
             kind,

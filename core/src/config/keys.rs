@@ -254,6 +254,7 @@ pub const KEYS: &[Key] = &[
     number!(Server "drainTimeoutMs": ServerLimit.drain_timeout, "10000" "ms", 0..=HOUR_MS, "how long calls may go on when the server is to stop"),
     number!(Server "closeInputWaitMs": ServerLimit.close_input_wait, "2000" "ms", 0..=5 * MINUTE_MS, "from the closing of standard input to SIGTERM"),
     number!(Server "terminateWaitMs": ServerLimit.terminate_wait, "2000" "ms", 0..=5 * MINUTE_MS, "from SIGTERM to SIGKILL"),
+    number!(Server "killWaitMs": ServerLimit.kill_wait, "5000" "ms", 1..=5 * MINUTE_MS, "from SIGKILL to giving up a server that still did not end"),
     number!(Server "healthIntervalMs": ServerLimit.health_interval, "30000" "ms", 0..=DAY_MS, "from one health check to the next; none when 0"),
     number!(Server "healthFailures": ServerLimit.health_failures, "3" "count", 1..=1000, "unanswered health checks in a row after which it is started anew"),
     number!(Server "startupIntervalMs": ServerLimit.startup_interval, "1000" "ms", 1..=HOUR_MS, "from one startup probe to the next"),

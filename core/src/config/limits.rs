@@ -64,6 +64,8 @@ pub struct ServerLimits {
     pub close_input_wait: Duration,
     /// From SIGTERM to SIGKILL (`terminateWaitMs`).
     pub terminate_wait: Duration,
+    /// From SIGKILL to the moment when a server that still did not end is given up (`killWaitMs`).
+    pub kill_wait: Duration,
     /// From one health check to the next (`healthIntervalMs`); none is made when it is 0.
     pub health_interval: Duration,
     /// Health checks in a row left unanswered (`healthFailures`) after which a server is started anew.
@@ -173,6 +175,7 @@ impl Default for ServerLimits {
             drain_timeout: Duration::from_secs(10),
             close_input_wait: Duration::from_secs(2),
             terminate_wait: Duration::from_secs(2),
+            kill_wait: Duration::from_secs(5),
             health_interval: Duration::from_secs(30),
             health_failures: 3,
             startup_interval: Duration::from_secs(1),

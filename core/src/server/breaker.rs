@@ -69,8 +69,9 @@ pub(super) enum Lesson {
 }
 
 impl Lesson {
-    /// What the outcome of a call of this incarnation tells.
-    pub(super) const fn of(failure: Option<&CallError>, incarnation: u32) -> Self {
+    /// What the outcome of a call tells. Of the end of the server, and of whether that was its own
+    /// doing, it hears apart from its calls.
+    pub(super) const fn of(failure: Option<&CallError>) -> Self {
         match failure {
             None => Self::Sound,
             Some(CallError::Rpc(error)) if error.code == INTERNAL_ERROR => Self::Lost,
@@ -82,13 +83,9 @@ impl Lesson {
                     ..
                 },
             ) => Self::Lost,
-            Some(CallError::ServerGone {
-                sent: Sent::Unknown,
-                ..
-            }) => Self::Ended(incarnation),
             Some(
                 CallError::TimedOut { sent: Sent::No, .. }
-                | CallError::ServerGone { sent: Sent::No, .. }
+                | CallError::ServerGone { .. }
                 | CallError::NotFound { .. }
                 | CallError::Overloaded { .. }
                 | CallError::BreakerOpen { .. }
@@ -443,9 +440,9 @@ mod tests {
             ),
             (CallError::ShuttingDown, Lesson::None),
         ] {
-            assert_eq!(Lesson::of(Some(&error), 1), lesson, "{error:?}");
+            assert_eq!(Lesson::of(Some(&error)), lesson, "{error:?}");
         }
-        assert_eq!(Lesson::of(None, 1), Lesson::Sound);
+        assert_eq!(Lesson::of(None), Lesson::Sound);
     }
 
     /// Something that happens to a breaker, and how much later.

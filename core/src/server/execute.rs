@@ -368,13 +368,13 @@ impl Server {
             return;
         };
         self.timers.remove(call.due, Due::Call(id));
-        let (period, incarnation) = call.sent_in;
+        let (period, _) = call.sent_in;
         let lesson = match &outcome {
             // It waited for the application, or for its turn.
             Err(CallError::TimedOut { .. }) if !matches!(call.stage, Stage::Sent(_)) => {
                 Lesson::None
             }
-            outcome => Lesson::of(outcome.as_ref().err(), incarnation),
+            outcome => Lesson::of(outcome.as_ref().err()),
         };
         if let Stage::Asking(asking) = call.stage
             && !planted(Bug::QuestionLeak)
@@ -422,13 +422,14 @@ impl Server {
     }
 
     /// Ends all that was under way in a session that is over, but for the calls that are made
-    /// again where the server comes `again`.
+    /// again where the server comes `again`. `own` says whether the end was the server's doing.
     pub(super) fn lose(
         &mut self,
         cx: &mut Context<'_>,
         session: Session,
         loss: &Loss,
         again: bool,
+        own: bool,
     ) {
         let lost: Vec<(CallId, Sent)> = session
             .into_lost()
@@ -441,7 +442,9 @@ impl Server {
         } else {
             BTreeSet::new()
         };
-        self.count_loss(cx, &lost);
+        if own {
+            self.count_loss(cx, &lost);
+        }
         for (id, sent) in lost {
             // A round before this one ran for certain.
             let fresh = self.calls.get(id).is_some_and(|call| call.rounds == 0);

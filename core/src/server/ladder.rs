@@ -13,6 +13,7 @@ use super::{
 use crate::{
     effect::Effect,
     error::Failure,
+    event::Event,
     link::Note,
     planted::{Bug, planted},
     time::Time,
@@ -159,7 +160,21 @@ impl Server {
         if let State::Closing(closing) = &mut self.state {
             closing.killed = true;
         }
+        if !planted(Bug::KillWaitForgotten) {
+            self.timers
+                .arm(Timer::KillWait, cx.now.after(self.limits.kill_wait));
+        }
         cx.out.effect(Effect::Kill { link: self.link() });
+    }
+
+    /// Below the last rung: a process that even SIGKILL does not end holds up nobody else.
+    pub(super) fn abandon(&self, cx: &mut Context<'_>) {
+        cx.out.event(Event::Abandoned {
+            server: self.name.clone(),
+            incarnation: self.incarnation,
+            pid: self.pid,
+        });
+        cx.out.effect(Effect::Abandon { link: self.link() });
     }
 
     /// Nothing is left of the incarnation.
@@ -186,7 +201,8 @@ impl Server {
         let loss = self.loss(&after, exit);
         if let Some(live) = live {
             let again = self.comes_again(cx.now, &after, &loss, was_ready);
-            self.lose(cx, live.session, &loss, again);
+            let own = matches!(after, After::Fail(_));
+            self.lose(cx, live.session, &loss, again, own);
         }
         self.arrive(cx, after, Some((loss, was_ready)));
     }

@@ -159,6 +159,7 @@ impl Server {
                     .arm(Timer::Terminate, cx.now.after(self.limits.terminate_wait));
             }
             Timer::Terminate | Timer::ExitWait => self.kill(cx),
+            Timer::KillWait => self.abandon(cx),
             Timer::Listen => self.listen_again(cx),
             Timer::Health => self.on_liveness_due(cx),
             Timer::Startup => self.on_startup_due(cx),

@@ -15,6 +15,8 @@ pub(super) struct Readiness {
     failures: u32,
     /// When the next is due.
     due: Time,
+    /// It is to be put as soon as the server reads.
+    wanted: bool,
 }
 
 impl Server {
@@ -24,21 +26,29 @@ impl Server {
         self.arm_readiness(now);
     }
 
-    /// An interval is over. A server that does not read is not asked, and gets no calls either.
+    /// An interval is over.
     pub(super) fn on_readiness_due(&mut self, cx: &mut Context<'_>) {
         let late = cx.now.since(self.readiness.due);
         self.arm_readiness(cx.now);
-        let State::Ready(live) = &self.state else {
-            return;
-        };
         // After a suspension of the host nobody had the time to answer.
         if late > self.limits.readiness_interval.max(INTERVAL_MIN) {
             self.readiness.failures = 0;
+            self.readiness.wanted = false;
             return;
         }
-        if !live.session.link.has_credit() || self.is_asked(Asker::Readiness) {
+        self.readiness.wanted = !self.is_asked(Asker::Readiness);
+    }
+
+    /// Asks where a question is due and the server reads, ahead of calls and of other questions
+    /// that may come. A server that does not read gets no calls either.
+    pub(super) fn ask_readiness(&mut self, cx: &mut Context<'_>) {
+        let State::Ready(live) = &self.state else {
+            return;
+        };
+        if !self.readiness.wanted || !live.session.link.has_credit() {
             return;
         }
+        self.readiness.wanted = false;
         if let Err(problem) = self.ask_after(cx, Asker::Readiness) {
             self.on_unwell(cx, problem);
         }
@@ -74,6 +84,7 @@ impl Server {
     /// Another question is to be asked: what the one before said is void.
     pub(super) fn change_readiness(&mut self, cx: &mut Context<'_>) {
         self.forget_checks(Asker::Readiness);
+        self.readiness.wanted = false;
         self.on_well(cx);
         self.arm_readiness(cx.now);
     }

@@ -37,6 +37,8 @@ pub enum Timer {
     Terminate,
     /// The output must have ended after the process did; SIGKILL for its group is next.
     ExitWait,
+    /// Nothing of it may be left after SIGKILL; it is given up next.
+    KillWait,
     /// The server is to be asked whether it lives.
     Health,
     /// The server is to be asked whether it has started up.
@@ -69,7 +71,7 @@ pub enum Timer {
 
 impl Timer {
     /// Those that a server has one of.
-    pub(super) const SINGLE: [Self; 14] = [
+    pub(super) const SINGLE: [Self; 15] = [
         Self::Start,
         Self::Probe,
         Self::Drain,
@@ -84,6 +86,7 @@ impl Timer {
         Self::Readiness,
         Self::Page,
         Self::Dependency,
+        Self::KillWait,
     ];
 
     const fn place(self) -> Option<usize> {
@@ -102,6 +105,7 @@ impl Timer {
             Self::Readiness => Some(11),
             Self::Page => Some(12),
             Self::Dependency => Some(13),
+            Self::KillWait => Some(14),
             Self::Refresh | Self::Call | Self::Request | Self::Round | Self::Input | Self::Turn => {
                 None
             }

@@ -20,6 +20,7 @@ impl Server {
         }
         self.sync_stage(cx);
         self.ask_startup(cx);
+        self.ask_readiness(cx);
         self.dispatch(cx);
         self.read_lists(cx);
         self.finish_drain(cx);

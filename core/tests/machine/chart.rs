@@ -47,13 +47,14 @@ const SITUATIONS: [Situation; 26] = [
     ("failed for a while", spent),
 ];
 
-const TIMERS: [Timer; 19] = [
+const TIMERS: [Timer; 20] = [
     Timer::Start,
     Timer::Probe,
     Timer::Drain,
     Timer::CloseInput,
     Timer::Terminate,
     Timer::ExitWait,
+    Timer::KillWait,
     Timer::Backoff,
     Timer::Revive,
     Timer::Dependency,
@@ -377,6 +378,7 @@ fn come_of(world: &mut World) -> (Vec<&'static str>, Vec<String>) {
         Effect::CloseInput { .. } => "close input".to_owned(),
         Effect::Terminate { .. } => "terminate".to_owned(),
         Effect::Kill { .. } => "kill".to_owned(),
+        Effect::Abandon { .. } => "abandon".to_owned(),
     });
     let effects = effects.collect();
     (states, effects)

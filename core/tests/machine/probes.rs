@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use mcp_fleet_core::{
-    CallError, CallId, CallOptions, Event, Exit, Failure, LinkId, McpCommand, Reply, ServerInfo,
-    ServerState,
+    CallError, CallId, CallOptions, Effect, Event, Exit, Failure, LinkId, McpCommand, Reply,
+    ServerInfo, ServerState,
     config::{Probe, Restart, ServerConfig},
 };
 use serde_json::{Value, json};
@@ -398,4 +398,36 @@ fn a_health_check_says_who_gets_no_calls() {
             .iter()
             .any(|event| matches!(event, Event::Violation { .. }))
     );
+}
+
+#[test]
+fn questions_of_the_same_moment_do_not_starve_each_other() {
+    let mut world = World::new();
+    let mut config = checked_for_readiness();
+    config.limits.health_interval = SECOND;
+    config.limits.write_bytes = 1;
+    let (link, _) = world.deploy_config(config);
+    let greeting = handed(&world);
+    let probe = world.sent(link).remove(0);
+    world.wrote(link, greeting);
+    world.say(link, answer(&probe, discovered(json!({}))));
+    world.pass(SECOND);
+    let question = handed(&world);
+    let first = world.sent(link);
+    assert_eq!(first.len(), 1, "there is credit for one: {first:?}");
+    assert_eq!(first[0]["method"], "server/discover");
+    world.wrote(link, question);
+    assert!(
+        asked(&mut world, link, "well").is_some(),
+        "it is asked as soon as there is credit again"
+    );
+}
+
+/// Length of what waits to be looked at.
+fn handed(world: &World) -> u64 {
+    let length = |effect: &Effect| match effect {
+        Effect::Send { bytes, .. } => bytes.len() as u64,
+        _ => 0,
+    };
+    world.effects.iter().map(length).sum()
 }

@@ -112,6 +112,7 @@ faults! {
     Relapse, "F48", Server, "loses all calls for a while, the one that tries again too", "the breaker opens, lets one call try, opens again; it closes when a call comes through";
     RetryStorm, "F47", Server, "dies of every call", "retries stay within their share of the calls, at every moment";
     StopStorm, "F51", Server, "ignores the end of its input, or SIGTERM", "the next rung, until nothing is left";
+    Stuck, "F52", Link, "a start that does not come to an end, or a process that SIGKILL does not end", "given up after a wait, and said so";
     CommandStorm, "F56", Client, "restarts and stops without pause", "one life at a time; the last word counts";
     Reconfigure, "F57", Client, "changes limits and kinds of running servers", "limits change in place, kinds by a new life";
     ShortDrain, "F60", Client, "drains with calls that never end", "they end as `ServerGone` at the drain deadline";

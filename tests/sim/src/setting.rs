@@ -136,6 +136,7 @@ impl Setting {
             close_input_wait: span(0),
             terminate_wait: span(0),
             exit_wait: span(0),
+            kill_wait: span(0),
             refresh_interval: span(0),
             round_pause: span(0),
             backoff: span(0),

@@ -186,6 +186,7 @@ impl Names {
             Effect::CloseInput { .. } => format!("close the input of {link}"),
             Effect::Terminate { .. } => format!("terminate {link}"),
             Effect::Kill { .. } => format!("kill {link}"),
+            Effect::Abandon { .. } => format!("give up {link}"),
         };
         Said::of(self.server(effect.link().server), words)
     }
@@ -273,6 +274,15 @@ impl Names {
                 server.as_str(),
                 format!("the breaker of {server} is {state}"),
             ),
+            Event::Abandoned {
+                server,
+                incarnation,
+                pid,
+            } => {
+                let process = pid.map_or_else(String::new, |pid| format!(", process {pid}"));
+                let text = format!("{server} #{incarnation} is left to the system{process}");
+                Said::of(server.as_str(), text)
+            }
             _ => Said::of_all(shortened(&format!("{event:?}"))),
         }
     }

@@ -121,7 +121,9 @@ pub(super) const fn may_wait_for(state: ServerState, timer: Timer) -> bool {
         Timer::Startup => matches!(state, Warming),
         Timer::Probe => matches!(state, Probing),
         Timer::Drain => matches!(state, Draining),
-        Timer::CloseInput | Timer::Terminate | Timer::ExitWait => matches!(state, Closing),
+        Timer::CloseInput | Timer::Terminate | Timer::ExitWait | Timer::KillWait => {
+            matches!(state, Closing)
+        }
         Timer::Listen => matches!(state, Warming | Ready | Unready),
         Timer::Refresh | Timer::Health | Timer::Readiness | Timer::Page => {
             matches!(state, Ready | Unready)

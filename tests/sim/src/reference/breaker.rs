@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mcp_fleet_core::{BreakerState, CallError, CallId, RawJson, Sent, Time, config::ServerLimits};
+use mcp_fleet_core::{BreakerState, CallError, CallId, RawJson, Time, config::ServerLimits};
 
 /// The breaker of one server.
 #[derive(Debug, Default)]
@@ -213,10 +213,6 @@ fn lesson(outcome: &Result<RawJson, CallError>, waited: bool) -> Option<Lesson> 
         Err(CallError::Rpc(error)) if error.code != -32603 => Some(Lesson::Sound),
         Err(CallError::Rpc(_) | CallError::Protocol { .. }) => Some(Lesson::Lost),
         Err(CallError::TimedOut { .. }) if waited => Some(Lesson::Lost),
-        Err(CallError::ServerGone {
-            sent: Sent::Unknown,
-            ..
-        }) => Some(Lesson::Ended),
         Err(_) => None,
     }
 }

@@ -26,10 +26,18 @@ impl ReferenceState {
                 })?;
                 self.on_frame(link, bytes.len() as u64, &frame)
             }
-            Effect::CloseInput { .. } | Effect::Terminate { .. } | Effect::Kill { .. } => {
+            Effect::CloseInput { .. }
+            | Effect::Terminate { .. }
+            | Effect::Kill { .. }
+            | Effect::Abandon { .. } => {
+                let now = self.now;
+                let server = self.slots.get(&link.server).cloned().unwrap_or_default();
+                let wait = self.servers.get(&server).map(|server| server.kill_wait_min);
                 let book = self.links.get_mut(link);
                 promise!(book.is_some(), ALIVE, "{effect:?}");
-                book.map_or(Ok(()), |book| book.on_rung(effect))
+                book.map_or(Ok(()), |book| {
+                    book.on_rung(now, effect, wait.unwrap_or_default())
+                })
             }
         }
     }

@@ -66,6 +66,15 @@ impl ReferenceState {
                 self.breakers.push((server.as_str().to_owned(), *state));
                 Ok(())
             }
+            Event::Abandoned {
+                server,
+                incarnation,
+                ..
+            } => {
+                let link = self.links.life(server.as_str(), *incarnation);
+                promise!(link.is_some(), "what is left behind was there", "{server}");
+                link.map_or(Ok(()), super::links::LinkBook::on_abandoned)
+            }
             Event::InputRequested {
                 input,
                 server,

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use mcp_fleet_core::{
     CallError, CallId, CommandError, CommandId, Event, InputId, LinkId, McpCommand, Request,
-    Signal, config::ServerConfig,
+    ServerState, Signal, config::ServerConfig,
 };
 
 use super::{
@@ -184,7 +184,7 @@ impl ReferenceState {
         }
     }
 
-    pub(super) fn on_signal(&mut self, signal: &Signal, heard: &[Heard]) {
+    pub(super) fn on_signal(&mut self, signal: &Signal, heard: &[Heard], events: &[Event]) {
         let link = signal.link();
         let Some(book) = self.links.live(link) else {
             self.stale_signals += 1;
@@ -192,7 +192,7 @@ impl ReferenceState {
         };
         book.on_signal(self.now, signal);
         if matches!(signal, Signal::Closed { .. }) {
-            self.count_loss(link);
+            self.count_loss(link, events);
         }
         let ended = matches!(signal, Signal::Eof { .. });
         for line in heard {
@@ -200,11 +200,21 @@ impl ReferenceState {
         }
     }
 
-    /// The breaker hears of the calls that were lost with a link.
-    fn count_loss(&mut self, link: LinkId) {
+    /// The breaker hears of the calls that were lost with a link that ended by its own doing.
+    pub(super) fn count_loss(&mut self, link: LinkId, events: &[Event]) {
         let Some(book) = self.links.get(link) else {
             return;
         };
+        let own = events.iter().any(|event| match event {
+            Event::ServerChanged { server, state, .. } => {
+                let failed = matches!(state, ServerState::Backoff | ServerState::Failed);
+                failed && server.as_str() == book.server
+            }
+            _ => false,
+        });
+        if !own {
+            return;
+        }
         let Some(server) = self.servers.get_mut(&book.server) else {
             return;
         };

@@ -151,7 +151,7 @@ impl ReferenceState {
         match turn.input {
             None => self.end_pauses(),
             Some(Input::Command(command)) => self.on_command(command, turn.events)?,
-            Some(Input::Signal(signal)) => self.on_signal(signal, turn.heard),
+            Some(Input::Signal(signal)) => self.on_signal(signal, turn.heard, turn.events),
         }
         for event in turn.events {
             self.on_event(event)?;
@@ -410,6 +410,18 @@ impl ReferenceState {
                 "a question of {} is due at {due:?}",
                 asked.server
             );
+        }
+        for (name, server) in self.servers.iter() {
+            let lingers = self.links.of(name).and_then(links::LinkBook::lingers_since);
+            if let Some(since) = lingers {
+                let latest = since.after(server.kill_wait_max);
+                promise!(
+                    turn.next.is_some_and(|next| next.at <= latest),
+                    DEADLINE,
+                    "{name} was killed at {since:?}, the machine waits for {:?}",
+                    turn.next
+                );
+            }
         }
         if let Some(next) = turn.next
             && let Some(server) = self.slots.get(&next.server)

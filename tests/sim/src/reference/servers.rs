@@ -25,6 +25,9 @@ pub(super) struct ServerBook {
     pub(super) state: ServerState,
     /// Least of each, over all its configurations: an interval may have begun under another.
     pub(super) interval_min: Duration,
+    pub(super) kill_wait_min: Duration,
+    /// The longest, likewise.
+    pub(super) kill_wait_max: Duration,
     start_timeout_min: Duration,
     health_interval_min: Duration,
     /// Greatest of each.
@@ -51,6 +54,8 @@ impl ServerBook {
             limits: config.limits.clone(),
             state: ServerState::Stopped,
             interval_min: config.limits.refresh_interval,
+            kill_wait_min: config.limits.kill_wait,
+            kill_wait_max: config.limits.kill_wait,
             start_timeout_min: config.limits.start_timeout,
             health_interval_min: config.limits.health_interval,
             breaker_open_max: config.limits.breaker_open,
@@ -89,6 +94,8 @@ impl ServerBook {
         self.restart = config.restart;
         self.retry = config.retry;
         self.interval_min = self.interval_min.min(limits.refresh_interval);
+        self.kill_wait_max = self.kill_wait_max.max(limits.kill_wait);
+        self.kill_wait_min = self.kill_wait_min.min(limits.kill_wait);
         self.start_timeout_min = self.start_timeout_min.min(limits.start_timeout);
         self.health_interval_min = self.health_interval_min.min(limits.health_interval);
         self.limits = limits.clone();
