@@ -27,7 +27,7 @@ impl Server {
     }
 
     /// An interval is over.
-    pub(super) fn on_readiness_due(&mut self, cx: &mut Context<'_>) {
+    pub(super) fn on_readiness_due(&mut self, cx: &Context<'_>) {
         let late = cx.now.since(self.readiness.due);
         self.arm_readiness(cx.now);
         // After a suspension of the host nobody had the time to answer.
