@@ -62,6 +62,14 @@ pub(crate) enum Bug {
     ClientSlotLeak,
     /// A server that has started keeps its place among those that start.
     StartSlotLeak,
+    /// While one call tries whether the breaker may close, others are let through.
+    TwoTrials,
+    /// The breaker stays half-open though a call came through.
+    BreakerStuck,
+    /// A server that says it is not ready gets calls.
+    UnreadySends,
+    /// The startup probe is not waited for.
+    StartupSkipped,
     /// A server starts before those that it comes after are ready.
     StartsTooEarly,
     /// Nobody tells a server that the one it waits for is ready.
@@ -98,6 +106,10 @@ pub(crate) const fn planted(bug: Bug) -> bool {
         Bug::EndlessWait => cfg!(mcp_fleet_planted = "endless_wait"),
         Bug::BudgetOffByOne => cfg!(mcp_fleet_planted = "budget_off_by_one"),
         Bug::StartSlotLeak => cfg!(mcp_fleet_planted = "start_slot_leak"),
+        Bug::TwoTrials => cfg!(mcp_fleet_planted = "two_trials"),
+        Bug::BreakerStuck => cfg!(mcp_fleet_planted = "breaker_stuck"),
+        Bug::UnreadySends => cfg!(mcp_fleet_planted = "unready_sends"),
+        Bug::StartupSkipped => cfg!(mcp_fleet_planted = "startup_skipped"),
         Bug::RetryOfSent => cfg!(mcp_fleet_planted = "retry_of_sent"),
         Bug::RetryOffByOne => cfg!(mcp_fleet_planted = "retry_off_by_one"),
         Bug::Starvation => cfg!(mcp_fleet_planted = "starvation"),

@@ -247,10 +247,10 @@ pub const KEYS: &[Key] = &[
     key(Place::Server, "retry", Slot::Retry, "unsent", "string", "lost calls that are made again: `never`, `unsent`, or `idempotent`, which trusts the annotations of its tools"),
 
     number!(Server "timeoutMs": ServerLimit.timeout, "60000" "ms", 1..=DAY_MS, "how long a call may take; progress, where it was asked for, starts it anew"),
-    number!(Server "timeoutMaxMs": ServerLimit.timeout_max, "600000" "ms", 1..=7 * DAY_MS, "how long a call may take in all, whatever its progress"),
-    number!(Server "startTimeoutMs": ServerLimit.start_timeout, "60000" "ms", 1..=HOUR_MS, "from the start of the process to an open session"),
+    number!(Server "timeoutMaxMs": ServerLimit.timeout_max, "600000" "ms", 1..=7 * DAY_MS, "how long a call may take in all, whatever its progress, and a question of the server may wait for the application"),
+    number!(Server "startTimeoutMs": ServerLimit.start_timeout, "60000" "ms", 1..=HOUR_MS, "from the start of the process to an open session, and a startup probe that succeeds"),
     number!(Server "probeTimeoutMs": ServerLimit.probe_timeout, "5000" "ms", 1..=HOUR_MS, "how long the era probe waits before the handshake"),
-    number!(Server "requestTimeoutMs": ServerLimit.request_timeout, "15000" "ms", 1..=HOUR_MS, "how long `ping` or one page of a list may take"),
+    number!(Server "requestTimeoutMs": ServerLimit.request_timeout, "15000" "ms", 1..=HOUR_MS, "how long a probe or one page of a list may take"),
     number!(Server "drainTimeoutMs": ServerLimit.drain_timeout, "10000" "ms", 0..=HOUR_MS, "how long calls may go on when the server is to stop"),
     number!(Server "closeInputWaitMs": ServerLimit.close_input_wait, "2000" "ms", 0..=5 * MINUTE_MS, "from the closing of standard input to SIGTERM"),
     number!(Server "terminateWaitMs": ServerLimit.terminate_wait, "2000" "ms", 0..=5 * MINUTE_MS, "from SIGTERM to SIGKILL"),

@@ -46,14 +46,17 @@ impl FleetLimits {
 pub struct ServerLimits {
     /// How long a call may take (`timeoutMs`); progress, where it was asked for, starts it anew.
     pub timeout: Duration,
-    /// How long a call may take in all, whatever its progress (`timeoutMaxMs`).
+    /// How long a call may take in all, whatever its progress, and how long a question of a legacy
+    /// server may wait for the application (`timeoutMaxMs`).
     pub timeout_max: Duration,
-    /// From the start of the process to an open session (`startTimeoutMs`). Package runners may
+    /// From the start of the process to an open session, and a startup probe that succeeds
+    /// (`startTimeoutMs`). Package runners may
     /// download first.
     pub start_timeout: Duration,
     /// How long the era probe waits before the handshake is tried (`probeTimeoutMs`).
     pub probe_timeout: Duration,
-    /// How long `ping`, `server/discover` or one page of a list may take (`requestTimeoutMs`).
+    /// How long a probe or one page of a list may take, and how long a server may leave its input
+    /// unread before whoever waits for a list is told (`requestTimeoutMs`).
     pub request_timeout: Duration,
     /// How long calls in flight may go on when the server is to stop (`drainTimeoutMs`).
     pub drain_timeout: Duration,

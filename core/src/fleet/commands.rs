@@ -240,7 +240,7 @@ impl Fleet {
         let stats = server.stats();
         let one = FleetStats {
             servers: 1,
-            active_servers: usize::from(server.is_ready()),
+            active_servers: usize::from(server.in_rotation()),
             total: stats.clone(),
             by_server: vec![(server.name().clone(), stats)],
             stale_signals: self.stale_signals,
@@ -278,7 +278,7 @@ impl Fleet {
                 server.replace(cx, config);
                 server.wait(cx, id, goal);
             } else {
-                server.retune(cx, config.restart, config.retry, config.limits);
+                server.retune(cx, config);
             }
         });
         if goal.is_none() {

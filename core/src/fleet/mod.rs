@@ -168,7 +168,7 @@ impl Fleet {
         for (name, id) in &self.by_name {
             if let Some(server) = self.servers.get(index(*id)) {
                 let own = server.stats();
-                stats.active_servers += usize::from(server.is_ready());
+                stats.active_servers += usize::from(server.in_rotation());
                 stats.total.add_counts(&own);
                 stats.by_server.push((name.clone(), own));
             }

@@ -42,8 +42,9 @@ impl Server {
             State::Ready(live) => {
                 let wait = grace.unwrap_or(self.limits.drain_timeout);
                 self.timers.arm(Timer::Drain, cx.now.after(wait));
-                self.timers.disarm(Timer::Listen);
-                self.timers.disarm(Timer::Health);
+                for timer in [Timer::Listen, Timer::Health, Timer::Readiness, Timer::Page] {
+                    self.timers.disarm(timer);
+                }
                 self.catalog.abandon();
                 self.enter(cx, State::Draining(live, after));
             }
@@ -57,7 +58,10 @@ impl Server {
                 closing.after = later(closing.after, after);
                 self.state = State::Closing(closing);
             }
-            state @ (State::Starting(_) | State::Probing(_) | State::Handshaking(_)) => {
+            state @ (State::Starting(_)
+            | State::Probing(_)
+            | State::Handshaking(_)
+            | State::Warming(_)) => {
                 self.state = state;
                 self.begin_close(cx, after);
             }
@@ -90,7 +94,9 @@ impl Server {
     fn enter_closing(&mut self, cx: &mut Context<'_>, after: After) -> bool {
         let (live, was_ready) = match std::mem::replace(&mut self.state, State::Stopped) {
             State::Starting(_) => (None, false),
-            State::Probing(live) | State::Handshaking(live) => (Some(live), false),
+            State::Probing(live) | State::Handshaking(live) | State::Warming(live) => {
+                (Some(live), false)
+            }
             State::Ready(live) | State::Draining(live, _) => (Some(live), true),
             same @ (State::Stopped
             | State::Waiting(_)
@@ -107,6 +113,9 @@ impl Server {
             Timer::Drain,
             Timer::Listen,
             Timer::Health,
+            Timer::Startup,
+            Timer::Readiness,
+            Timer::Page,
         ] {
             self.timers.disarm(timer);
         }
@@ -192,7 +201,8 @@ impl Server {
         let loss = self.loss(&after, exit);
         if let Some(live) = live {
             let again = self.comes_again(cx.now, &after, &loss, was_ready);
-            self.lose(cx, live.session, &loss, again);
+            let own = matches!(after, After::Fail(_));
+            self.lose(cx, live.session, &loss, again, own);
         }
         self.arrive(cx, after, Some((loss, was_ready)));
     }
@@ -265,6 +275,7 @@ impl Server {
             Cause::Ended => Failure::EndedEarly { exit, stderr_tail },
             Cause::StartTimedOut => Failure::StartTimedOut {
                 after: self.limits.start_timeout,
+                probe: self.startup.problem().map(str::to_owned),
                 stderr_tail,
             },
             Cause::Known(failure) => failure,

@@ -99,6 +99,7 @@ impl Server {
                 | State::Starting(_)
                 | State::Probing(_)
                 | State::Handshaking(_)
+                | State::Warming(_)
                 | State::Ready(_) => Some(Err(CommandError::Superseded {
                     server: self.name.clone(),
                     by: "restarted".to_owned(),
@@ -120,6 +121,7 @@ impl Server {
                 State::Starting(_)
                 | State::Probing(_)
                 | State::Handshaking(_)
+                | State::Warming(_)
                 | State::Draining(..)
                 | State::Closing(_) => None,
             },
@@ -159,6 +161,7 @@ impl Server {
             | State::Starting(_)
             | State::Probing(_)
             | State::Handshaking(_)
+            | State::Warming(_)
             | State::Backoff(_) => None,
             State::Draining(_, after) if after.is_temporary() => None,
             State::Closing(closing) if closing.after.is_temporary() => None,

@@ -139,7 +139,10 @@ impl Names {
                 }
             )),
             McpCommand::Shutdown { .. } => Said::of_all("shut down"),
-            McpCommand::ClientGone { .. } | _ => Said::of_all(shortened(&format!("{command:?}"))),
+            McpCommand::ClientGone { client, .. } => {
+                Said::of_all(format!("client {} is gone", client.0))
+            }
+            _ => Said::of_all(shortened(&format!("{command:?}"))),
         }
     }
 
@@ -266,6 +269,10 @@ impl Names {
             Event::Violation { server, message } => Said::of(
                 server.as_str(),
                 format!("{server} broke the protocol: {}", shortened(message)),
+            ),
+            Event::BreakerChanged { server, state } => Said::of(
+                server.as_str(),
+                format!("the breaker of {server} is {state}"),
             ),
             Event::Abandoned {
                 server,

@@ -14,8 +14,11 @@ pub(super) enum Verdict {
     /// The fleet has no room.
     Full(Limit),
     Unavailable,
+    BreakerOpen,
     /// The server leaves, perhaps to come back: as if it stayed, or unavailable.
     Leaving(Room),
+    /// It leaves, and its breaker is open.
+    LeavingSpared,
 }
 
 /// Room in the queue of a server.
@@ -64,8 +67,12 @@ impl Verdict {
                 };
                 full == Some(*limit) && !retry_after.is_zero()
             }
-            CallError::Unavailable { .. } => {
-                matches!(self, Self::Unavailable | Self::Leaving(_))
+            CallError::Unavailable { .. } => matches!(
+                self,
+                Self::Unavailable | Self::Leaving(_) | Self::LeavingSpared
+            ),
+            CallError::BreakerOpen { .. } => {
+                matches!(self, Self::BreakerOpen | Self::LeavingSpared)
             }
             _ => self.allows_taking(),
         }
@@ -101,6 +108,13 @@ impl ReferenceState {
             return Verdict::Unavailable;
         }
         let stays = aftermath::takes_calls(book.state);
+        if book.breaker.refuses(self.now) {
+            return if stays {
+                Verdict::BreakerOpen
+            } else {
+                Verdict::LeavingSpared
+            };
+        }
         let room = self.room(server, options);
         if stays {
             Verdict::Taken(room)

@@ -2,7 +2,7 @@
 
 use mcp_fleet_core::{CallId, Effect, LinkId, ServerState};
 
-use super::{ReferenceState, calls::Stage};
+use super::{ReferenceState, aftermath, calls::Stage};
 use crate::{
     frame::Frame,
     violation::{Violation, promise},
@@ -49,11 +49,14 @@ impl ReferenceState {
         let interval = bounds.map_or_else(Default::default, |server| server.interval_min);
         let in_flight_max = bounds.map_or(0, |server| server.limits.in_flight);
         let state = bounds.map_or(ServerState::Stopped, |server| server.state);
-        let open = matches!(state, ServerState::Ready | ServerState::Draining);
+        let open = aftermath::is_open(state);
         let Some(book) = self.links.get_mut(link) else {
             promise!(false, ALIVE, "{link:?} {frame:?}");
             return Ok(());
         };
+        if let Some(server) = self.servers.get_mut(&server) {
+            server.probes.on_frame(self.now, link, frame, state);
+        }
         let start = book.on_frame(self.now, length, frame, write_bytes, interval, open)?;
         if let Some(request) = frame.cancels {
             self.notices.remove(&(link, request));
@@ -107,13 +110,24 @@ impl ReferenceState {
             ONCE,
             "{call:?} on {link:?}"
         );
-        let open =
-            state == ServerState::Ready || state == ServerState::Draining && !call.is_fresh();
+        let open = state == ServerState::Ready
+            || matches!(state, ServerState::Draining | ServerState::Unready) && !call.is_fresh();
         promise!(
             open,
             "calls go to servers that take them",
             "{id:?} while {state}"
         );
+        if let Some(book) = self.servers.get(&call.server) {
+            let spared = call.rounds == 0 && !book.breaker.lets_through(id);
+            promise!(
+                !spared,
+                "an open breaker sends nothing, a half-open one a single call",
+                "{id:?}: {:?}",
+                book.breaker
+            );
+            call.period = book.breaker.period();
+            call.incarnation = Some(link.incarnation);
+        }
         call.frames.push((link, start));
         let first = !std::mem::replace(&mut call.tried, true);
         // Each request has a token of its own, and its progress begins anew.

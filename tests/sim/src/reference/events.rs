@@ -1,5 +1,7 @@
 //! What the machine may tell, and when.
 
+use std::time::Duration;
+
 use mcp_fleet_core::{
     CallError, CallId, CommandError, CommandId, Event, InputId, Limit, RawJson, Reply, Sent,
     ServerName, ServerState,
@@ -59,6 +61,10 @@ impl ReferenceState {
                     book.judge_failure(failure, self.now, link)?;
                 }
                 self.follow_order(server.as_str(), before, *state, waiting.as_ref())
+            }
+            Event::BreakerChanged { server, state } => {
+                self.breakers.push((server.as_str().to_owned(), *state));
+                Ok(())
             }
             Event::Abandoned {
                 server,
@@ -176,7 +182,15 @@ impl ReferenceState {
         {
             inputs.insert(input);
         }
-        self.inputs.insert(input, Asked { server: name, call });
+        let at = self.now;
+        self.inputs.insert(
+            input,
+            Asked {
+                server: name,
+                call,
+                at,
+            },
+        );
         Ok(())
     }
 
@@ -220,6 +234,12 @@ impl ReferenceState {
             if open {
                 self.notices.insert((*link, *request));
             }
+        }
+        if let Some(server) = self.servers.get_mut(&call.server) {
+            let waited = matches!(call.stage, Stage::Sent(..));
+            let sent = (call.period, call.incarnation, waited);
+            let limits = &server.limits;
+            server.breaker.on_ended(self.now, id, sent, outcome, limits);
         }
         self.calls.end(id);
         self.outcomes += 1;
@@ -284,8 +304,15 @@ impl ReferenceState {
             CallError::ServerGone { sent, .. } => self.judge_gone(id, call, *sent),
             refusal => {
                 let verdict = self.verdict.filter(|(new, _)| *new == id);
+                let spared = self.servers.get(&call.server).is_some_and(|book| {
+                    let wait = match refusal {
+                        CallError::BreakerOpen { retry_after, .. } => *retry_after,
+                        _ => return false,
+                    };
+                    promised(wait, book.breaker_open_max) && !book.breaker.lets_through(id)
+                });
                 let never = !call.may_have_run();
-                let lost = matches!(refusal, CallError::Unavailable { .. }) && never;
+                let lost = (matches!(refusal, CallError::Unavailable { .. }) || spared) && never;
                 let gave_way = self.gave_way == Some(id);
                 let kept = verdict.map_or(lost || gave_way, |(_, verdict)| verdict.allows(refusal));
                 promise!(
@@ -312,6 +339,11 @@ impl ReferenceState {
         let written = book.is_some_and(|book| book.wrote > *start);
         judge_sent(id, sent, written || call.rounds > 0 || call.lost)
     }
+}
+
+/// Whether a caller is told to wait for a time that makes sense.
+fn promised(wait: Duration, longest: Duration) -> bool {
+    wait <= longest.max(Duration::from_millis(10))
 }
 
 fn judge_sent(id: CallId, sent: Sent, begun: bool) -> Result<(), Violation> {

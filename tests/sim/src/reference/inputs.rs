@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use mcp_fleet_core::{
-    CallId, CommandError, CommandId, Event, InputId, LinkId, McpCommand, Request, Signal,
-    config::ServerConfig,
+    CallError, CallId, CommandError, CommandId, Event, InputId, LinkId, McpCommand, Request,
+    ServerState, Signal, config::ServerConfig,
 };
 
 use super::{
@@ -55,6 +55,7 @@ impl ReferenceState {
             }
             McpCommand::Restart { id, server } => {
                 self.begin(*id, Command::Other);
+                self.reset_breaker(*id, server, events);
                 if let Some(server) = self.servers.get_mut(server) {
                     server.forgive();
                 }
@@ -105,12 +106,28 @@ impl ReferenceState {
                     tried: false,
                     lost: false,
                     rounds: 0,
+                    period: 0,
+                    incarnation: None,
                 };
                 self.calls.open.insert(*call, call_book);
+                if !turned_away(*call, events)
+                    && let Some(server) = self.servers.get_mut(server)
+                {
+                    server.breaker.on_taken(now, *call);
+                }
             }
             _ => {}
         }
         Ok(())
+    }
+
+    /// What the operator wants anew is judged anew.
+    fn reset_breaker(&mut self, id: CommandId, server: &str, events: &[Event]) {
+        if !refused(id, events)
+            && let Some(server) = self.servers.get_mut(server)
+        {
+            server.breaker.reset();
+        }
     }
 
     fn begin(&mut self, id: CommandId, command: Command) {
@@ -119,7 +136,7 @@ impl ReferenceState {
 
     fn reconfigure(&mut self, config: &ServerConfig) {
         if let Some(server) = self.servers.get_mut(config.name.as_str()) {
-            server.retune(config.restart, config.retry, &config.limits);
+            server.reconfigure(config);
             // Another kind is a fresh start; to forgive too much is to ask too little.
             server.forgive();
         }
@@ -167,16 +184,50 @@ impl ReferenceState {
         }
     }
 
-    pub(super) fn on_signal(&mut self, signal: &Signal, heard: &[Heard]) {
+    pub(super) fn on_signal(&mut self, signal: &Signal, heard: &[Heard], events: &[Event]) {
         let link = signal.link();
         let Some(book) = self.links.live(link) else {
             self.stale_signals += 1;
             return;
         };
         book.on_signal(self.now, signal);
+        if matches!(signal, Signal::Closed { .. }) {
+            self.count_loss(link, events);
+        }
         let ended = matches!(signal, Signal::Eof { .. });
         for line in heard {
             self.hear(link, line, ended);
+        }
+    }
+
+    /// The breaker hears of the calls that were lost with a link that ended by its own doing.
+    pub(super) fn count_loss(&mut self, link: LinkId, events: &[Event]) {
+        let Some(book) = self.links.get(link) else {
+            return;
+        };
+        let own = events.iter().any(|event| match event {
+            Event::ServerChanged { server, state, .. } => {
+                let failed = matches!(state, ServerState::Backoff | ServerState::Failed);
+                failed && server.as_str() == book.server
+            }
+            _ => false,
+        });
+        if !own {
+            return;
+        }
+        let Some(server) = self.servers.get_mut(&book.server) else {
+            return;
+        };
+        for (id, call) in self.calls.of(&book.server) {
+            let written = call
+                .frames
+                .last()
+                .is_some_and(|(_, start)| book.wrote > *start);
+            let begun = matches!(call.stage, Stage::Sent(..)) && written || call.rounds > 0;
+            if begun {
+                let sent = (call.period, call.incarnation);
+                server.breaker.on_lost(self.now, *id, sent, &server.limits);
+            }
         }
     }
 
@@ -206,6 +257,9 @@ impl ReferenceState {
             Meaning::Answer { request, answer } => {
                 book.vouches |= matches!(answer, Answer::Result(text) if text.contains(VOUCHER));
                 book.botched |= book.is_greeting(*request);
+                if let Some(server) = self.servers.get_mut(&book.server) {
+                    server.probes.on_answer(link, *request, answer);
+                }
                 if let Some(call) = self.calls.in_flight.get(&(link, *request)).copied() {
                     self.on_answered(call, answer);
                 }
@@ -269,6 +323,25 @@ impl ReferenceState {
             }
         }
     }
+}
+
+/// Whether a call was refused at once.
+fn turned_away(call: CallId, events: &[Event]) -> bool {
+    events.iter().any(|event| match event {
+        Event::CallEnded {
+            call: ended,
+            outcome: Err(error),
+        } if *ended == call => matches!(
+            error,
+            CallError::NotFound { .. }
+                | CallError::ShuttingDown
+                | CallError::InvalidRequest { .. }
+                | CallError::Overloaded { .. }
+                | CallError::BreakerOpen { .. }
+                | CallError::Unavailable { .. }
+        ),
+        _ => false,
+    })
 }
 
 /// Whether a command that adds or changes a server was turned away at once.

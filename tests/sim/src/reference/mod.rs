@@ -3,6 +3,7 @@
 
 mod admission;
 mod aftermath;
+mod breaker;
 mod calls;
 mod effects;
 mod events;
@@ -10,13 +11,15 @@ mod inputs;
 mod lines;
 mod links;
 mod order;
+mod probes;
 mod retries;
 mod servers;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use mcp_fleet_core::{
-    CallId, CommandId, Deadline, Effect, Event, FleetStats, Input, InputId, LinkId, ServerId, Time,
+    BreakerState, CallId, CommandId, Deadline, Effect, Event, FleetStats, Input, InputId, LinkId,
+    ServerId, Time,
     config::{FleetConfig, FleetLimits},
 };
 
@@ -77,6 +80,8 @@ pub(crate) struct ReferenceState {
     candidates: Vec<CallId>,
     gave_way: Option<CallId>,
     progress: Vec<(CallId, f64)>,
+    /// What was told of breakers.
+    breakers: Vec<(String, BreakerState)>,
     /// Requests that must be taken back.
     notices: BTreeSet<(LinkId, u64)>,
 }
@@ -94,6 +99,7 @@ enum Command {
 struct Asked {
     server: String,
     call: Option<CallId>,
+    at: Time,
 }
 
 impl ReferenceState {
@@ -119,13 +125,19 @@ impl ReferenceState {
             candidates: Vec::new(),
             gave_way: None,
             progress: Vec::new(),
+            breakers: Vec::new(),
             notices: BTreeSet::new(),
         }
     }
 
     /// Lives one turn, and compares.
     pub(crate) fn apply(&mut self, turn: &Turn<'_>) -> Result<(), Violation> {
+        let pause = turn.at.since(self.now);
         self.now = turn.at;
+        for server in self.servers.values_mut() {
+            server.begin_turn(pause);
+        }
+        self.breakers.clear();
         self.fates.clear();
         self.verdict = None;
         self.candidates.clear();
@@ -139,7 +151,7 @@ impl ReferenceState {
         match turn.input {
             None => self.end_pauses(),
             Some(Input::Command(command)) => self.on_command(command, turn.events)?,
-            Some(Input::Signal(signal)) => self.on_signal(signal, turn.heard),
+            Some(Input::Signal(signal)) => self.on_signal(signal, turn.heard, turn.events),
         }
         for event in turn.events {
             self.on_event(event)?;
@@ -328,6 +340,28 @@ impl ReferenceState {
             "{name} is {} and has {open} calls",
             server.state
         );
+        server.compare()?;
+        let told: Vec<_> = self
+            .breakers
+            .iter()
+            .filter(|(told, _)| told == name)
+            .collect();
+        let told: Vec<_> = told.iter().map(|(_, state)| *state).collect();
+        promise!(
+            told == server.breaker.expected,
+            "the breaker opens and closes when it must",
+            "{name} tells {told:?}: {:?}",
+            server.breaker
+        );
+        let stray = self.calls.of(name).find(|(id, call)| {
+            let waits = call.is_parked() && call.rounds == 0 && call.due > self.now;
+            waits && !server.breaker.lets_through(**id)
+        });
+        promise!(
+            stray.is_none(),
+            "no call waits for an open breaker",
+            "{name}: {stray:?}"
+        );
         let ready = server.state == mcp_fleet_core::ServerState::Ready;
         if parked > 0 && ready && in_flight < server.limits.in_flight {
             let credit = self
@@ -364,6 +398,17 @@ impl ReferenceState {
                 DEADLINE,
                 "{id:?} was due at {:?}",
                 call.due
+            );
+        }
+        let own = self.inputs.values().filter(|asked| asked.call.is_none());
+        for asked in own {
+            let bound = self.servers.get(&asked.server);
+            let due = bound.map_or(Time::MAX, |book| asked.at.after(book.timeout_max_max));
+            promise!(
+                due == Time::MAX || turn.next.is_some_and(|next| next.at <= due),
+                DEADLINE,
+                "a question of {} is due at {due:?}",
+                asked.server
             );
         }
         for (name, server) in self.servers.iter() {

@@ -252,7 +252,7 @@ impl ReferenceState {
     fn obstacles(&self, name: &str) -> BTreeMap<&str, Obstacle> {
         let why = |server: &String| match self.servers.get(server).map(|book| book.state) {
             None => Some(Obstacle::NotDeployed),
-            Some(ServerState::Ready) => None,
+            Some(ServerState::Ready | ServerState::Unready) => None,
             Some(ServerState::Stopped) => Some(Obstacle::Stopped),
             Some(ServerState::Backoff) => Some(Obstacle::Recovering),
             Some(ServerState::Failed) => Some(Obstacle::Failed),
@@ -274,7 +274,10 @@ impl ReferenceState {
         };
         let runs = |server: &str| {
             let state = self.servers.get(server).map(|book| book.state);
-            state.is_some_and(|state| state == ServerState::Ready || aftermath::is_starting(state))
+            state.is_some_and(|state| {
+                matches!(state, ServerState::Ready | ServerState::Unready)
+                    || aftermath::is_starting(state)
+            })
         };
         let others = self.order.places.iter();
         others

@@ -96,8 +96,9 @@ impl ReferenceState {
         let server = self.servers.get(&call.server);
         let waits =
             server.is_some_and(|server| server.retry != Retry::Never && comes_again(server.state));
+        let spared = server.is_some_and(|server| !server.breaker.lets_through(id));
         promise!(
-            sent == Sent::Unknown || !waits || call.due <= self.now,
+            sent == Sent::Unknown || !waits || spared || call.due <= self.now,
             "a call that was never sent waits for a server that comes again",
             "{id:?} {call:?}"
         );

@@ -4,10 +4,13 @@ use std::{collections::BTreeMap, time::Duration};
 
 use mcp_fleet_core::{
     Failure, ServerState, Time,
-    config::{Restart, Retry, ServerConfig, ServerLimits},
+    config::{Kind, Restart, Retry, ServerConfig, ServerLimits},
 };
 
-use super::{aftermath, lines::Lines, links::LinkBook, retries::Retries};
+use super::{
+    aftermath, breaker::BreakerBook, lines::Lines, links::LinkBook, probes::ProbeBook,
+    retries::Retries,
+};
 use crate::violation::{Violation, promise};
 
 const WHY: &str = "a server fails for a reason that was seen";
@@ -27,6 +30,16 @@ pub(super) struct ServerBook {
     pub(super) kill_wait_max: Duration,
     start_timeout_min: Duration,
     health_interval_min: Duration,
+    /// Greatest of each.
+    pub(super) breaker_open_max: Duration,
+    pub(super) timeout_max_max: Duration,
+    readiness_interval_min: Duration,
+    readiness_failures_min: u32,
+    readiness_failures_max: u32,
+    pub(super) breaker: BreakerBook,
+    pub(super) probes: ProbeBook,
+    kind: Kind,
+    enabled: bool,
     restart: Restart,
     /// When restarts were granted since the operator last wanted a fresh start.
     restarts: Vec<Time>,
@@ -45,6 +58,15 @@ impl ServerBook {
             kill_wait_max: config.limits.kill_wait,
             start_timeout_min: config.limits.start_timeout,
             health_interval_min: config.limits.health_interval,
+            breaker_open_max: config.limits.breaker_open,
+            timeout_max_max: config.limits.timeout_max,
+            readiness_interval_min: config.limits.readiness_interval,
+            readiness_failures_min: config.limits.readiness_failures,
+            readiness_failures_max: config.limits.readiness_failures,
+            breaker: BreakerBook::default(),
+            probes: ProbeBook::new(&config.probes),
+            kind: config.kind.clone(),
+            enabled: config.enabled,
             restart: config.restart,
             restarts: Vec::new(),
             retry: config.retry,
@@ -53,9 +75,24 @@ impl ServerBook {
         }
     }
 
-    pub(super) fn retune(&mut self, restart: Restart, retry: Retry, limits: &ServerLimits) {
-        self.restart = restart;
-        self.retry = retry;
+    pub(super) fn reconfigure(&mut self, config: &ServerConfig) {
+        let limits = &config.limits;
+        let off = limits.breaker_failures == 0 && limits.breaker_percent == 0;
+        let other = self.kind != config.kind || self.enabled != config.enabled;
+        // Another kind is another life.
+        if off || other && config.enabled {
+            self.breaker.reset();
+        }
+        self.kind = config.kind.clone();
+        self.enabled = config.enabled;
+        self.probes.retune(&config.probes);
+        self.breaker_open_max = self.breaker_open_max.max(limits.breaker_open);
+        self.timeout_max_max = self.timeout_max_max.max(limits.timeout_max);
+        self.readiness_interval_min = self.readiness_interval_min.min(limits.readiness_interval);
+        self.readiness_failures_min = self.readiness_failures_min.min(limits.readiness_failures);
+        self.readiness_failures_max = self.readiness_failures_max.max(limits.readiness_failures);
+        self.restart = config.restart;
+        self.retry = config.retry;
         self.interval_min = self.interval_min.min(limits.refresh_interval);
         self.kill_wait_max = self.kill_wait_max.max(limits.kill_wait);
         self.kill_wait_min = self.kill_wait_min.min(limits.kill_wait);
@@ -72,8 +109,27 @@ impl ServerBook {
             state,
             self.state
         );
+        self.probes
+            .enter(self.state, state, self.readiness_failures_min)?;
+        if state == ServerState::Ready && self.state != ServerState::Unready {
+            self.breaker.on_ready();
+        }
         self.state = state;
         Ok(())
+    }
+
+    /// A turn begins, this long after the one before.
+    pub(super) fn begin_turn(&mut self, pause: Duration) {
+        self.breaker.begin_turn();
+        self.probes.begin_turn();
+        if pause > self.readiness_interval_min {
+            self.probes.on_leap();
+        }
+    }
+
+    /// What must hold at the end of a turn.
+    pub(super) fn compare(&self) -> Result<(), Violation> {
+        self.probes.compare(self.state, self.readiness_failures_max)
     }
 
     /// The operator wants a fresh start.
@@ -151,6 +207,10 @@ impl Servers {
 
     pub(super) fn get_mut(&mut self, name: &str) -> Option<&mut ServerBook> {
         self.0.get_mut(name)
+    }
+
+    pub(super) fn values_mut(&mut self) -> impl Iterator<Item = &mut ServerBook> {
+        self.0.values_mut()
     }
 
     pub(super) fn len(&self) -> usize {
