@@ -13,7 +13,7 @@ use super::{
     expand::Tilde,
     keys::{Place, Slot},
     path::{Path, shown},
-    supervision::{RESTARTS, RETRIES, SCOPES, STARTS},
+    supervision::{REPLACES, RESTARTS, RETRIES, SCOPES, STARTS},
     url,
     values::{Given, Reader},
 };
@@ -46,6 +46,7 @@ impl Reader<'_> {
             group: None,
             probes: Probes::default(),
             retry: None,
+            replace: None,
             limits: defaults.clone(),
             timeout: None,
             probe_timeout: None,
@@ -122,6 +123,7 @@ impl Reader<'_> {
                         self.probe(path, value).unwrap_or(draft.probes.liveness);
                 }
                 Slot::Retry => draft.retry = self.word(path, value, RETRIES),
+                Slot::Replace => draft.replace = self.word(path, value, REPLACES),
                 Slot::ServerLimit(bound) => {
                     match entry.key.name {
                         name @ ("timeoutMs" | "timeoutMaxMs") => {
@@ -157,11 +159,12 @@ impl Reader<'_> {
         let after = std::mem::take(&mut draft.after);
         let group = draft.group.take();
         let probes = std::mem::take(&mut draft.probes);
-        let (restart, start, scope, retry) = (
+        let (restart, start, scope, retry, replace) = (
             draft.restart.unwrap_or_default(),
             draft.start.unwrap_or_default(),
             draft.scope.unwrap_or_default(),
             draft.retry.unwrap_or_default(),
+            draft.replace.unwrap_or_default(),
         );
         let limits = draft.limits.clone();
         let kind = self.kind(path, prop.start(), draft);
@@ -176,6 +179,7 @@ impl Reader<'_> {
             group,
             probes,
             retry,
+            replace,
             limits,
         })
     }
