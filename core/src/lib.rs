@@ -56,6 +56,7 @@ mod input;
 pub mod journal;
 mod link;
 mod planted;
+mod pool;
 mod rng;
 mod server;
 mod session;
@@ -66,7 +67,10 @@ pub mod wire;
 pub use crate::{
     effect::Effect,
     error::{CallError, CommandError, Exit, Failure, RpcError, Sent},
-    event::{CatalogKind, Event, Health, Implementation, Reply, ServerInfo, ServerState},
+    event::{
+        CatalogKind, Event, Health, Implementation, ReloadReport, ReplicaInfo, Reply, ServerInfo,
+        ServerState,
+    },
     fleet::Fleet,
     ids::{CallId, ClientId, CommandId, InputId, InvalidName, LinkId, ServerId, ServerName},
     input::{CallOptions, Input, McpCommand, Priority, Request, Signal},

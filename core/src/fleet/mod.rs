@@ -1,7 +1,10 @@
 //! The one machine at the top: it owns the servers and carries plain values between them.
 
+mod changes;
 mod checks;
 mod commands;
+mod pools;
+mod reloads;
 mod route;
 mod starts;
 
@@ -12,8 +15,8 @@ use std::{
 
 use slab::Slab;
 
-use self::checks::Checks;
 pub(crate) use self::starts::Starts;
+use self::{checks::Checks, reloads::Reloads};
 use crate::{
     config::{FleetConfig, FleetLimits},
     effect::Effect,
@@ -22,8 +25,9 @@ use crate::{
     input::{Input, Signal},
     link::Outbox,
     planted::{Bug, planted},
+    pool::Pool,
     rng::Rng,
-    server::{Context, Deadline, Server},
+    server::{Context, Deadline, Parked, Server},
     session::Offer,
     stats::{FleetStats, Meter},
     time::Time,
@@ -32,6 +36,8 @@ use crate::{
 /// Servers that may act on their deadlines in one [`Fleet::handle_timeout`]; the rest act in the
 /// next, which is due at once.
 const SERVERS_PER_TURN: usize = 256;
+/// Times that calls are shared out again in one turn.
+const ROUNDS_PER_TURN: usize = 256;
 
 /// A fleet of supervised servers.
 ///
@@ -43,16 +49,22 @@ pub struct Fleet {
     servers: Slab<Server>,
     /// The last incarnation of each slot, whoever lived there.
     last_incarnation: Vec<u32>,
-    by_name: BTreeMap<ServerName, ServerId>,
+    by_name: BTreeMap<ServerName, Pool>,
+    /// Servers that came from a configuration, deployed or not; a reload may remove them.
+    declared: BTreeSet<ServerName>,
     /// Which server has a call. Looked up, never walked.
     calls: HashMap<CallId, ServerId>,
     /// Which server has an open question. Looked up, never walked.
     inputs: HashMap<InputId, ServerId>,
     next_input: u64,
+    next_ticket: u64,
+    /// Calls that were left unserved, by the name of the server, until they are shared out.
+    unserved: Vec<(ServerName, CallId, Box<Parked>)>,
     deadlines: BTreeSet<(Time, ServerId)>,
     /// The deadline each server has in `deadlines`.
     scheduled: Vec<Option<Time>>,
     checks: Checks,
+    reloads: Reloads,
     starts: Starts,
     shutdown: Option<Vec<CommandId>>,
     total: Meter,
@@ -63,7 +75,8 @@ pub struct Fleet {
 
 impl Fleet {
     /// An empty fleet with the limits and the profile of `config`. Its servers are deployed by
-    /// commands, so that each deployment has an outcome of its own.
+    /// commands, so that each deployment has an outcome of its own; a reload may remove those that
+    /// it names.
     ///
     /// `seed` is the source of all randomness: the same seed and inputs give the same effects.
     pub fn new(config: FleetConfig, seed: u64) -> Self {
@@ -74,12 +87,20 @@ impl Fleet {
             servers: Slab::new(),
             last_incarnation: Vec::new(),
             by_name: BTreeMap::new(),
+            declared: config
+                .servers
+                .into_iter()
+                .map(|server| server.name)
+                .collect(),
             calls: HashMap::new(),
             inputs: HashMap::new(),
             next_input: 0,
+            next_ticket: 0,
+            unserved: Vec::new(),
             deadlines: BTreeSet::new(),
             scheduled: Vec::new(),
             checks: Checks::default(),
+            reloads: Reloads::default(),
             shutdown: None,
             total: Meter::default(),
             stale_signals: 0,
@@ -133,21 +154,24 @@ impl Fleet {
     /// Counts and latencies, now.
     pub fn stats(&self) -> FleetStats {
         let mut stats = FleetStats {
-            servers: self.servers.len(),
+            servers: self.by_name.len(),
             active_servers: 0,
             total: self.total.snapshot(0, 0),
-            by_server: Vec::with_capacity(self.servers.len()),
+            by_server: Vec::with_capacity(self.by_name.len()),
             stale_signals: self.stale_signals,
         };
-        for (name, id) in &self.by_name {
-            if let Some(server) = self.servers.get(index(*id)) {
-                let own = server.stats();
-                stats.active_servers += usize::from(server.is_ready());
-                stats.total.add_counts(&own);
-                stats.by_server.push((name.clone(), own));
-            }
+        for (name, pool) in &self.by_name {
+            let own = self.pool_stats(pool);
+            stats.active_servers += usize::from(self.is_pool_ready(pool));
+            stats.total.add_counts(&own);
+            stats.by_server.push((name.clone(), own));
         }
         stats
+    }
+
+    /// Whether a server of that name is deployed, or on its way out.
+    pub fn has_server(&self, name: &str) -> bool {
+        self.by_name.contains_key(name)
     }
 
     /// Whether a [`crate::McpCommand::Shutdown`] was taken and nothing runs any more.
@@ -171,17 +195,39 @@ impl Fleet {
         }
     }
 
-    /// Lets one server act, and then those whose turn to start it has become by that.
+    /// Lets one server act, and then its pool, and those whose turn to start it has become by that.
     fn with_server(
         &mut self,
         now: Time,
         id: ServerId,
         act: impl FnOnce(&mut Server, &mut Context<'_>),
     ) {
+        let name = self
+            .servers
+            .get(index(id))
+            .map(|server| server.name().clone());
         self.let_act(now, id, act);
+        if let Some(name) = name {
+            self.settle(now, &name);
+        }
+    }
+
+    /// Brings a pool in order after something moved.
+    fn settle(&mut self, now: Time, name: &ServerName) {
+        // Again where calls moved: those that got them may have their hands full by that, or empty,
+        // where the time of the calls was up.
+        for _ in 0..ROUNDS_PER_TURN {
+            self.settle_pool(now, name);
+            self.balance(now, name);
+            if !self.share_out(now) {
+                break;
+            }
+        }
+        self.settle_lists(name);
         while let Some(next) = self.starts.grant() {
             self.let_act(now, next, Server::take_turn);
         }
+        self.finish_shutdown();
     }
 
     /// Lets one server act, then carries what it left behind.
@@ -191,6 +237,7 @@ impl Fleet {
         id: ServerId,
         act: impl FnOnce(&mut Server, &mut Context<'_>),
     ) {
+        let relief = self.has_relief(now, id);
         let Some(server) = self.servers.get_mut(index(id)) else {
             return;
         };
@@ -199,12 +246,14 @@ impl Fleet {
             out: &mut self.out,
             rng: &mut self.rng,
             next_input: &mut self.next_input,
+            next_ticket: &mut self.next_ticket,
             starts: &mut self.starts,
+            relief,
         };
         act(server, &mut cx);
         let next = server.poll_timeout().map(|(at, _)| at);
         self.schedule(id, next);
-        self.carry_notes(id);
+        self.carry_notes(now, id);
     }
 
     fn schedule(&mut self, id: ServerId, next: Option<Time>) {

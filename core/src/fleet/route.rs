@@ -1,16 +1,17 @@
 //! What servers leave behind, carried to whom it concerns.
 
-use super::{Fleet, index};
+use super::Fleet;
 use crate::{
     event::{Event, Reply},
     ids::ServerId,
     link::Note,
     planted::{Bug, planted},
+    time::Time,
 };
 
 impl Fleet {
     /// Carries the notes of server `id`: each call has its outcome told once, from here.
-    pub(super) fn carry_notes(&mut self, id: ServerId) {
+    pub(super) fn carry_notes(&mut self, now: Time, id: ServerId) {
         while let Some(note) = self.out.notes.pop_front() {
             match note {
                 Note::CallEnded {
@@ -41,21 +42,15 @@ impl Fleet {
                         });
                     }
                 }
+                Note::Unserved(call, parked) => {
+                    let server = self.server(id);
+                    if let Some(name) = server.map(|server| server.name().clone()) {
+                        self.unserved.push((name, call, parked));
+                    }
+                }
+                Note::Idle => self.on_idle(now, id),
                 Note::Gone => self.forget(id),
             }
-        }
-        self.finish_shutdown();
-    }
-
-    fn forget(&mut self, id: ServerId) {
-        self.schedule(id, None);
-        if let Some(server) = self.servers.try_remove(index(id)) {
-            self.by_name.remove(server.name());
-            if let Some(last) = self.last_incarnation.get_mut(index(id)) {
-                *last = server.incarnation();
-            }
-            // Counters of servers that are gone stay part of the fleet's.
-            self.total.counts.add_life(&server.stats());
         }
     }
 

@@ -17,10 +17,10 @@ use crate::{
 #[derive(Debug, Default)]
 pub(super) struct Calls {
     all: BTreeMap<CallId, Call>,
-    /// Parked calls in the order in which they were accepted.
-    queue: BTreeSet<(u64, CallId)>,
+    /// Parked calls: those that were begun, then the fresh ones, in the order in which they were
+    /// accepted.
+    queue: BTreeSet<(bool, u64, CallId)>,
     in_flight: usize,
-    next_ticket: u64,
 }
 
 #[derive(Debug)]
@@ -38,7 +38,7 @@ pub(super) struct Call {
     pub(super) rounds: u32,
     /// What the last round adds to the request.
     pub(super) answers: Option<RoundAnswers>,
-    ticket: u64,
+    pub(super) ticket: u64,
 }
 
 #[derive(Clone, PartialEq, Debug)]
@@ -91,10 +91,11 @@ impl Call {
 }
 
 impl Calls {
-    /// Parks a new call at the end of the queue.
+    /// Parks a new call at the end of the queue; `ticket` is its place in the order of acceptance.
     pub(super) fn accept(
         &mut self,
         id: CallId,
+        ticket: u64,
         request: Request,
         progress: bool,
         now: Time,
@@ -103,8 +104,6 @@ impl Calls {
     ) -> Time {
         let due_max = now.after(timeout_max.max(timeout));
         let due = now.after(timeout);
-        let ticket = self.next_ticket;
-        self.next_ticket += 1;
         let call = Call {
             request,
             progress,
@@ -118,13 +117,19 @@ impl Calls {
             ticket,
         };
         self.all.insert(id, call);
-        self.queue.insert((ticket, id));
+        self.queue.insert((true, ticket, id));
         due
+    }
+
+    /// Parks a call that another server accepted.
+    pub(super) fn adopt(&mut self, id: CallId, call: Call) {
+        self.queue.insert((true, call.ticket, id));
+        self.all.insert(id, call);
     }
 
     /// The call at the head of the queue.
     pub(super) fn next_parked(&self) -> Option<CallId> {
-        self.queue.first().map(|(_, id)| *id)
+        self.queue.first().map(|(_, _, id)| *id)
     }
 
     pub(super) fn get(&self, id: CallId) -> Option<&Call> {
@@ -142,11 +147,11 @@ impl Calls {
         };
         let before = std::mem::replace(&mut call.stage, stage);
         let after = call.stage.clone();
-        let ticket = call.ticket;
-        self.leave(id, ticket, &before);
+        let place = (call.rounds == 0, call.ticket, id);
+        self.leave(place, &before);
         match after {
             Stage::Parked => {
-                self.queue.insert((ticket, id));
+                self.queue.insert(place);
             }
             Stage::Sent(_) | Stage::Pausing => self.in_flight += 1,
             Stage::Asking(_) => {}
@@ -155,16 +160,16 @@ impl Calls {
 
     pub(super) fn remove(&mut self, id: CallId) -> Option<Call> {
         let call = self.all.remove(&id)?;
-        self.leave(id, call.ticket, &call.stage);
+        self.leave((call.rounds == 0, call.ticket, id), &call.stage);
         Some(call)
     }
 
-    fn leave(&mut self, id: CallId, ticket: u64, stage: &Stage) {
+    fn leave(&mut self, place: (bool, u64, CallId), stage: &Stage) {
         match stage {
             Stage::Parked if planted(Bug::QueueSlotLeak) => {}
             Stage::Pausing if planted(Bug::InFlightLeak) => {}
             Stage::Parked => {
-                self.queue.remove(&(ticket, id));
+                self.queue.remove(&place);
             }
             Stage::Sent(_) | Stage::Pausing => self.in_flight -= 1,
             Stage::Asking(_) => {}
@@ -176,15 +181,26 @@ impl Calls {
         self.queue.len()
     }
 
+    /// Calls waiting to be sent that never were.
+    pub(super) fn fresh(&self) -> usize {
+        let begun = self.queue.iter().take_while(|(fresh, ..)| !fresh);
+        self.queue.len() - begun.count()
+    }
+
     /// Calls sent and not answered, or in the pause before they are sent again. A call that waits
     /// for the application holds no place: people answer in their own time.
     pub(super) const fn in_flight(&self) -> usize {
         self.in_flight
     }
 
+    /// Whether there is no call at all.
+    pub(super) fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
     /// Whether no call is begun and has not ended.
     pub(super) fn none_begun(&self) -> bool {
-        // Calls begin in the order of the queue, so those that came back stand at its head.
+        // Those that came back stand at the head.
         let head = self.next_parked().and_then(|id| self.get(id));
         self.all.len() == self.queue.len() && !head.is_some_and(Call::is_begun)
     }
@@ -192,7 +208,11 @@ impl Calls {
     /// Parked calls that were never sent, in order of acceptance.
     pub(super) fn fresh_ids(&self) -> Vec<CallId> {
         let fresh = |id: &CallId| !self.get(*id).is_some_and(Call::is_begun);
-        self.queue.iter().map(|(_, id)| *id).filter(fresh).collect()
+        self.queue
+            .iter()
+            .map(|(_, _, id)| *id)
+            .filter(fresh)
+            .collect()
     }
 
     /// Calls that were begun and have not ended, in order of their ids.

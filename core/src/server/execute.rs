@@ -9,7 +9,6 @@ use super::{
     timers::Due,
 };
 use crate::{
-    config::Restart,
     error::{CallError, Exit, Sent},
     ids::CallId,
     input::{CallOptions, Request},
@@ -50,8 +49,11 @@ impl Server {
         }
         let timeout = options.timeout.unwrap_or(self.limits.timeout);
         let timeout_max = self.limits.timeout_max;
+        let ticket = *cx.next_ticket;
+        *cx.next_ticket += 1;
         let due = self.calls.accept(
             call,
+            ticket,
             request,
             options.progress,
             cx.now,
@@ -76,30 +78,27 @@ impl Server {
 
     fn admit(&self, cx: &mut Context<'_>, request: &Request) -> Result<(), CallError> {
         check_request(request)?;
-        let open = match &self.state {
-            State::Waiting(_)
-            | State::Starting(_)
-            | State::Probing(_)
-            | State::Handshaking(_)
-            | State::Ready(_)
-            | State::Backoff(_) => true,
-            State::Draining(_, after) => after.is_temporary(),
-            State::Closing(closing) => match &closing.after {
-                // Whether it starts again is judged when nothing is left of it.
-                After::Fail(_) => self.restart != Restart::Never,
-                after @ (After::Stop | After::Retire | After::Restart | After::Respawn) => {
-                    after.is_temporary()
-                }
-            },
-            State::Stopped | State::Failed(_) => false,
-        };
-        if !open {
+        if !self.is_open() {
             let (server, reason) = (self.name.clone(), self.why_unavailable());
             return Err(CallError::Unavailable { server, reason });
         }
-        let room = self.limits.in_flight.saturating_sub(self.calls.in_flight());
+        if self.places() == 0 {
+            let retry_after = self.retry_after(cx);
+            return Err(CallError::Overloaded {
+                server: self.name.clone(),
+                retry_after,
+            });
+        }
+        Ok(())
+    }
+
+    /// How many more calls may wait, or can be sent at once.
+    pub(super) fn places(&self) -> usize {
+        let extra = usize::from(planted(Bug::QueueOffByOne));
         let sendable = match &self.state {
-            State::Ready(live) if live.session.link.has_credit() => room,
+            State::Ready(live) if live.session.link.has_credit() => {
+                self.limits.in_flight.saturating_sub(self.calls.in_flight())
+            }
             State::Ready(_)
             | State::Stopped
             | State::Waiting(_)
@@ -111,15 +110,8 @@ impl Server {
             | State::Backoff(_)
             | State::Failed(_) => 0,
         };
-        let extra = usize::from(planted(Bug::QueueOffByOne));
-        if self.calls.queued() >= self.limits.queue.saturating_add(sendable + extra) {
-            let retry_after = self.retry_after(cx);
-            return Err(CallError::Overloaded {
-                server: self.name.clone(),
-                retry_after,
-            });
-        }
-        Ok(())
+        let places = self.limits.queue.saturating_add(sendable + extra);
+        places.saturating_sub(self.calls.queued())
     }
 
     /// About the time that the calls now waiting will take.
@@ -295,6 +287,7 @@ impl Server {
             return;
         };
         self.timers.remove(call.due, Due::Call(id));
+        self.on_less_busy(cx.now);
         if let Stage::Asking(asking) = call.stage
             && !planted(Bug::QuestionLeak)
         {
@@ -330,9 +323,12 @@ impl Server {
         self.tell_withdrawn(cx, open.into_keys());
     }
 
-    /// Ends the calls that were never sent, and wait for a server that will not come. `loss` tells
-    /// of the crash, where there was one.
+    /// Ends the calls that were never sent, and wait for a server that will not come; leaves them
+    /// to others, where there are any. `loss` tells of the crash, where there was one.
     pub(super) fn refuse_parked(&mut self, cx: &mut Context<'_>, loss: Option<&Loss>) {
+        if cx.relief && !planted(Bug::ReliefForgotten) {
+            return self.give_parked(cx, usize::MAX);
+        }
         for id in self.calls.fresh_ids() {
             if let Some(loss) = loss {
                 self.end_gone(cx, id, loss, Sent::No);

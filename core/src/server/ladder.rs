@@ -38,6 +38,7 @@ impl Server {
                 self.timers.arm(Timer::Drain, cx.now.after(wait));
                 self.timers.disarm(Timer::Listen);
                 self.timers.disarm(Timer::Health);
+                self.timers.disarm(Timer::Idle);
                 self.catalog.abandon();
                 self.enter(cx, State::Draining(live, after));
             }
@@ -101,6 +102,7 @@ impl Server {
             Timer::Drain,
             Timer::Listen,
             Timer::Health,
+            Timer::Idle,
         ] {
             self.timers.disarm(timer);
         }
@@ -189,7 +191,6 @@ impl Server {
             After::Retire => {
                 self.enter(cx, State::Stopped);
                 self.refuse_parked(cx, None);
-                self.retire_waiters(cx);
                 cx.out.note(Note::Gone);
             }
             After::Restart => self.start(cx),

@@ -44,9 +44,17 @@ impl Server {
         self.leave(cx, After::Stop, grace);
     }
 
-    /// Stops the server after its calls; [`crate::link::Note::Gone`] tells when nothing is left.
-    pub(crate) fn retire(&mut self, cx: &mut Context<'_>) {
-        self.leave(cx, After::Retire, None);
+    /// Stops the server after its calls, for `grace` at most; [`crate::link::Note::Gone`] tells
+    /// when nothing is left.
+    pub(crate) fn retire(&mut self, cx: &mut Context<'_>, grace: Option<Duration>) {
+        self.leave(cx, After::Retire, grace);
+    }
+
+    /// Lets a server that was never started wait, with the calls it gets, until it is started.
+    pub(crate) fn hold(&mut self, cx: &mut Context<'_>) {
+        if let State::Stopped = self.state {
+            self.enter(cx, State::Waiting(Opening::Probe));
+        }
     }
 
     /// Takes a signal of the current incarnation. `false` where none is expected.
@@ -126,6 +134,7 @@ impl Server {
             Timer::Listen => self.listen_again(cx),
             Timer::Health => self.on_liveness_due(cx),
             Timer::Backoff | Timer::Revive => self.start(cx),
+            Timer::Idle => self.on_idle_due(cx),
             // Not single timers: they are dealt with where they are taken.
             Timer::Refresh | Timer::Call | Timer::Request | Timer::Round => {}
         }
@@ -181,6 +190,8 @@ impl Server {
         self.timers.disarm(Timer::Start);
         self.budget.on_ready(now);
         self.begin_liveness(now);
+        self.on_less_busy(now);
+        self.arm_idle(now);
         let State::Ready(live) = &self.state else {
             return;
         };
@@ -228,6 +239,7 @@ impl Server {
         cx.out.effect(Effect::Open {
             link: self.link(),
             server: self.name.clone(),
+            replica: self.replica,
             kind: self.kind.clone(),
         });
         self.enter(cx, State::Starting(opening));

@@ -43,6 +43,8 @@ pub enum Timer {
     Backoff,
     /// A server that used up its restarts may try once more.
     Revive,
+    /// A server that has nothing to do may be one too many by now.
+    Idle,
     /// A subscription that ended may be asked for again.
     Listen,
     /// A list is to be read again.
@@ -57,7 +59,7 @@ pub enum Timer {
 
 impl Timer {
     /// Those that a server has one of.
-    pub(super) const SINGLE: [Self; 10] = [
+    pub(super) const SINGLE: [Self; 11] = [
         Self::Start,
         Self::Probe,
         Self::Drain,
@@ -68,6 +70,7 @@ impl Timer {
         Self::Backoff,
         Self::Revive,
         Self::Health,
+        Self::Idle,
     ];
 
     const fn place(self) -> Option<usize> {
@@ -82,6 +85,7 @@ impl Timer {
             Self::Backoff => Some(7),
             Self::Revive => Some(8),
             Self::Health => Some(9),
+            Self::Idle => Some(10),
             Self::Refresh | Self::Call | Self::Request | Self::Round => None,
         }
     }

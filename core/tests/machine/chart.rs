@@ -7,8 +7,8 @@ use std::{
 };
 
 use mcp_fleet_core::{
-    CallOptions, Effect, Exit, LinkId, McpCommand, ServerId, ServerState, Signal, Timer,
-    config::{FleetConfig, Kind, Restart, ServerConfig, Stdio},
+    CallOptions, Effect, Event, Exit, LinkId, McpCommand, ServerId, ServerState, Signal, Timer,
+    config::{FleetConfig, Kind, Replace, Restart, ServerConfig, Stdio},
 };
 use serde_json::{Value, json};
 
@@ -42,7 +42,7 @@ const SITUATIONS: [Situation; 22] = [
     ("failed for a while", spent),
 ];
 
-const TIMERS: [Timer; 14] = [
+const TIMERS: [Timer; 15] = [
     Timer::Start,
     Timer::Probe,
     Timer::Drain,
@@ -52,6 +52,7 @@ const TIMERS: [Timer; 14] = [
     Timer::Backoff,
     Timer::Revive,
     Timer::Health,
+    Timer::Idle,
     Timer::Listen,
     Timer::Refresh,
     Timer::Call,
@@ -61,7 +62,7 @@ const TIMERS: [Timer; 14] = [
 
 type Act = fn(&mut World, LinkId);
 
-const INPUTS: [(&str, Act); 15] = [
+const INPUTS: [(&str, Act); 16] = [
     ("opened", |world, link| {
         world.feed(Signal::Opened { link, pid: None });
     }),
@@ -102,6 +103,15 @@ const INPUTS: [(&str, Act); 15] = [
     ("undeploy", |world, _| undeploy(world)),
     ("update: replace", |world, _| {
         update(world, |config| {
+            config.kind = Kind::Stdio(Stdio {
+                command: "other".to_owned(),
+                ..Stdio::default()
+            });
+        });
+    }),
+    ("update: replace in turn", |world, _| {
+        update(world, |config| {
+            config.replace = Replace::InTurn;
             config.kind = Kind::Stdio(Stdio {
                 command: "other".to_owned(),
                 ..Stdio::default()
@@ -276,6 +286,8 @@ fn checked() -> (World, LinkId) {
     let mut world = World::new();
     let mut config = server("a");
     config.limits.health_interval = Duration::from_secs(1);
+    config.limits.replicas_max = 2;
+    config.limits.scale_down = Duration::from_millis(1500);
     let link = world.modern(config);
     (world, link)
 }
@@ -290,11 +302,17 @@ fn spent() -> (World, LinkId) {
 
 /// The states a server entered, and what the world was asked to do.
 fn come_of(world: &mut World) -> (Vec<&'static str>, Vec<String>) {
-    let mut states: Vec<_> = world
-        .states("a")
-        .iter()
-        .map(|state| state.as_str())
-        .collect();
+    let states = world.events.iter().filter_map(|event| match event {
+        // A replica that is to take over has a life of its own.
+        Event::ServerChanged {
+            server,
+            replica: 0,
+            state,
+            ..
+        } if server.as_str() == "a" => Some(state.as_str()),
+        _ => None,
+    });
+    let mut states: Vec<_> = states.collect();
     if world.fleet.stats().servers == 0 {
         states.push("gone");
     }
@@ -344,7 +362,7 @@ impl Chart {
             [] => "-".to_owned(),
             states => states.join(", "),
         };
-        let line = format!("  {input:22} | {next:30} | {}", effects.join(", "));
+        let line = format!("  {input:23} | {next:30} | {}", effects.join(", "));
         writeln!(self.table, "{}", line.trim_end()).unwrap();
         let mut from = from;
         for to in states {
