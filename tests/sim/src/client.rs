@@ -200,6 +200,16 @@ impl Clients {
             let config = Box::new(world.setting.config(&server, dice));
             self.command(|id| McpCommand::UpdateConfig { id, config });
         }
+        if world.faults.strikes(Fault::Reload, dice) {
+            let mut fleet = world.setting.fleet.clone();
+            for name in &world.setting.names {
+                if !dice.one_in(4) {
+                    fleet.servers.push(world.setting.config(name, dice));
+                }
+            }
+            let config = Box::new(fleet);
+            self.command(|id| McpCommand::Reload { id, config });
+        }
         if world.faults.strikes(Fault::ShortDrain, dice) {
             let mut config = Box::new(world.setting.config(&server, dice));
             config.limits.drain_timeout = Duration::ZERO;

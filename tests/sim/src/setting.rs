@@ -5,8 +5,8 @@ use std::time::Duration;
 use mcp_fleet_core::{
     ServerName,
     config::{
-        ClientCapabilities, ElicitationCapability, FleetConfig, FleetLimits, Kind, Restart, Retry,
-        Root, SamplingCapability, ServerConfig, ServerLimits, Stdio,
+        ClientCapabilities, ElicitationCapability, FleetConfig, FleetLimits, Kind, Replace,
+        Restart, Retry, Root, SamplingCapability, ServerConfig, ServerLimits, Stdio,
     },
 };
 
@@ -61,6 +61,7 @@ impl Setting {
         config.enabled = !dice.one_in(10);
         config.restart = dice.pick(&[Restart::Always, Restart::OnFailure, Restart::Never]);
         config.retry = Retry::Never;
+        config.replace = dice.pick(&[Replace::Beside, Replace::Beside, Replace::InTurn]);
         config.limits = self.limits(dice);
         config
     }
@@ -95,6 +96,11 @@ impl Setting {
             restart_window: span(1),
             stable: span(0),
             revive: span(1),
+            probation: span(0),
+            scale_down: span(1),
+            replicas: dice.pick(&[1, 1, 1, 2, 3]),
+            replicas_max: dice.pick(&[0, 0, 2, 4]),
+            scale_queue: dice.pick(&[1, 3, 8]),
             restarts: dice.pick(&[0, 1, 2, 5]),
             health_failures: dice.pick(&[1, 2, 3]),
             in_flight: dice.pick(&[1, 2, 5]),

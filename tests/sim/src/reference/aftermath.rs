@@ -99,7 +99,7 @@ pub(super) const fn may_wait_for(state: ServerState, timer: Timer) -> bool {
         Timer::Probe => matches!(state, Probing),
         Timer::Drain => matches!(state, Draining),
         Timer::CloseInput | Timer::Terminate | Timer::ExitWait => matches!(state, Closing),
-        Timer::Listen | Timer::Refresh | Timer::Health => matches!(state, Ready),
+        Timer::Listen | Timer::Refresh | Timer::Health | Timer::Idle => matches!(state, Ready),
         Timer::Request | Timer::Round => matches!(state, Ready | Draining | Closing),
         Timer::Backoff => matches!(state, Backoff),
         Timer::Revive => matches!(state, Failed),

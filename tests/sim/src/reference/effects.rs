@@ -2,7 +2,11 @@
 
 use mcp_fleet_core::{CallId, Effect, LinkId, ServerState};
 
-use super::{ReferenceState, calls::Stage};
+use super::{
+    ReferenceState,
+    calls::Stage,
+    pools::{PoolBook, Role},
+};
 use crate::{
     frame::Frame,
     violation::{Violation, promise},
@@ -15,8 +19,16 @@ impl ReferenceState {
     pub(super) fn on_effect(&mut self, effect: &Effect) -> Result<(), Violation> {
         let link = effect.link();
         match effect {
-            Effect::Open { server, .. } => {
-                self.links.open(self.now, link, server.as_str())?;
+            Effect::Open {
+                server, replica, ..
+            } => {
+                self.links.open(self.now, link, server.as_str(), *replica)?;
+                let pool = self.servers.get_mut(server.as_str());
+                let member = pool.and_then(|pool| pool.members.get_mut(replica));
+                promise!(member.is_some(), ALIVE, "{effect:?}");
+                if let Some(member) = member {
+                    member.slot = Some(link.server);
+                }
                 self.slots.insert(link.server, server.as_str().to_owned());
                 Ok(())
             }
@@ -36,12 +48,18 @@ impl ReferenceState {
 
     fn on_frame(&mut self, link: LinkId, length: u64, frame: &Frame) -> Result<(), Violation> {
         let server = self.slots.get(&link.server).cloned().unwrap_or_default();
-        let bounds = self.servers.get(&server);
+        let pool = self.servers.get(&server);
+        let bounds = pool.and_then(|pool| pool.of_slot(link.server));
         let write_bytes = bounds.map_or(u64::MAX, |server| server.limits.write_bytes);
         let interval = bounds.map_or_else(Default::default, |server| server.interval_min);
         let in_flight_max = bounds.map_or(0, |server| server.limits.in_flight);
         let state = bounds.map_or(ServerState::Stopped, |server| server.state);
         let open = matches!(state, ServerState::Ready | ServerState::Draining);
+        // It may have got a call and begun to drain in one turn.
+        let left = bounds.is_some_and(|member| member.left_ready);
+        let state = if left { ServerState::Ready } else { state };
+        let bounds_role = bounds.map(|member| member.role);
+        let able = pool.is_some_and(PoolBook::takes_calls);
         let Some(book) = self.links.get_mut(link) else {
             promise!(false, ALIVE, "{link:?} {frame:?}");
             return Ok(());
@@ -60,7 +78,13 @@ impl ReferenceState {
             return Ok(());
         };
         let id = CallId(call);
-        let (_, in_flight) = self.calls.count(&server);
+        let (in_flight, _) = self.calls.count_at(&server, link.server);
+        let early = bounds_role == Some(Role::Coming) && able;
+        promise!(
+            !early,
+            "newcomers get no calls while the others take them",
+            "{id:?}"
+        );
         promise!(
             in_flight < in_flight_max,
             "calls in flight are bounded",
@@ -113,14 +137,17 @@ impl ReferenceState {
             call.start_anew(now);
         }
         let (ticket, server) = (call.ticket, call.server.clone());
-        let mut of_server = self.calls.of(&server);
-        let before = of_server.find(|(_, other)| other.is_parked() && other.ticket < ticket);
-        promise!(
-            before.is_none(),
-            "calls go out in the order in which they came",
-            "{id:?} before {before:?}"
-        );
-        drop(of_server);
+        // Several replicas have a queue each.
+        let pool = self.servers.get(&server);
+        if pool.is_none_or(|pool| pool.only().is_some()) {
+            let mut of_server = self.calls.of(&server);
+            let before = of_server.find(|(_, other)| other.is_parked() && other.ticket < ticket);
+            promise!(
+                before.is_none(),
+                "calls go out in the order in which they came",
+                "{id:?} before {before:?}"
+            );
+        }
         self.calls.move_to(id, Stage::Sent(link, request));
         Ok(())
     }

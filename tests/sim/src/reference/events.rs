@@ -34,15 +34,20 @@ impl ReferenceState {
             }
             Event::ServerChanged {
                 server,
+                replica,
                 state,
                 failure,
                 ..
             } => {
-                let newest = self.links.newest(server.as_str());
-                let Some(book) = self.servers.get_mut(server.as_str()) else {
+                let Some(pool) = self.servers.get_mut(server.as_str()) else {
                     promise!(false, "only deployed servers change", "{server}");
                     return Ok(());
                 };
+                if !pool.restarts.is_empty() {
+                    pool.forgive();
+                }
+                let book = pool.member(self.now, *replica, *state);
+                let newest = self.links.newest(book.slot);
                 book.enter(*state)?;
                 promise!(
                     failure.is_none()
@@ -53,11 +58,18 @@ impl ReferenceState {
                 if let (Some(failure), ServerState::Backoff) = (failure, state) {
                     book.grant_restart(failure, self.now)?;
                 }
-                if let (Some(failure), Some((_, link))) = (failure, newest) {
+                if let (Some(failure), Some(link)) = (failure, newest) {
                     book.judge_failure(failure, self.now, link)?;
+                }
+                if failure.is_some() {
+                    pool.on_failed(*replica);
                 }
                 Ok(())
             }
+            Event::RolledBack { server, .. } => match self.servers.get_mut(server.as_str()) {
+                Some(pool) => pool.on_rolled_back(self.now),
+                None => Ok(()),
+            },
             Event::InputRequested {
                 input,
                 server,
@@ -77,7 +89,11 @@ impl ReferenceState {
                 server, entries, ..
             } => {
                 let known = self.servers.get(server.as_str());
-                let bound = known.map_or(0, |server| server.limits.entries);
+                let bounds = known.map(|pool| {
+                    let bounds = pool.members.values().map(|member| member.limits.entries);
+                    bounds.max().unwrap_or_default()
+                });
+                let bound = bounds.unwrap_or_default();
                 promise!(*entries <= bound, "lists are bounded", "{entries} entries");
                 Ok(())
             }
@@ -97,9 +113,16 @@ impl ReferenceState {
             "{id:?} {outcome:?}"
         );
         match (command, outcome) {
-            (Some(Command::Undeploy(server)), Ok(_)) => {
-                self.servers.remove(&server);
-                self.slots.retain(|_, name| *name != server);
+            (Some(Command::Restart(server)), _) => {
+                if let Some(pool) = self.servers.get_mut(&server) {
+                    pool.restarts.remove(&id);
+                    pool.forgive();
+                }
+            }
+            (Some(Command::Replace(server)), Ok(_)) => {
+                if let Some(pool) = self.servers.get_mut(&server) {
+                    pool.said_so = true;
+                }
             }
             (Some(Command::Answer { known }), outcome) => {
                 promise!(known == outcome.is_ok(), ONE_END, "{id:?} {outcome:?}");
@@ -138,7 +161,10 @@ impl ReferenceState {
         );
         self.last_input = input.0;
         let name = server.as_str().to_owned();
-        let bound = self.servers.get(&name).map_or(0, |book| book.limits.inputs);
+        let bound = self.servers.get(&name).map_or(0, |pool| {
+            let bounds = pool.members.values().map(|member| member.limits.inputs);
+            bounds.sum()
+        });
         let open = self
             .inputs
             .values()
@@ -173,6 +199,13 @@ impl ReferenceState {
             return Ok(());
         };
         self.judge_outcome(id, call, outcome)?;
+        let refused = matches!(
+            outcome,
+            Err(CallError::Unavailable { .. } | CallError::ServerGone { sent: Sent::No, .. })
+        );
+        if refused && call.is_fresh() && self.verdict.is_none_or(|(new, _)| new != id) {
+            self.left_alone.push((id, call.server.clone()));
+        }
         if let (
             Err(CallError::TimedOut { .. } | CallError::Cancelled { .. }),
             Stage::Sent(link, request),
@@ -220,10 +253,8 @@ impl ReferenceState {
                 as_told(fate == Some(&Fate::Answered(Answer::Error(error.code))))
             }
             CallError::Protocol { .. } => {
-                let bound = self
-                    .servers
-                    .get(&call.server)
-                    .map_or(0, |book| book.limits.rounds);
+                let member = self.member_of(call);
+                let bound = member.map_or(0, |member| member.limits.rounds);
                 let too_many = in_round && call.rounds > bound;
                 as_told(
                     too_many
@@ -267,9 +298,9 @@ impl ReferenceState {
             return judge_sent(id, sent, false);
         };
         let book = self.links.get(*link);
-        let closing =
-            |name| self.servers.get(name).map(|book| book.state) == Some(ServerState::Closing);
-        let gone = book.is_some_and(|book| book.over || book.input_closed || closing(&book.server));
+        let member = self.member_of(call);
+        let closing = member.map(|member| member.state) == Some(ServerState::Closing);
+        let gone = book.is_some_and(|book| book.over || book.input_closed || closing);
         promise!(gone, OWN_ANSWER, "{id:?}: {link:?} is not gone");
         let written = book.is_some_and(|book| book.wrote > *start);
         judge_sent(id, sent, written || call.rounds > 0)

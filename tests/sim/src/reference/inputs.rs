@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use mcp_fleet_core::{
     CallId, CommandError, CommandId, Event, InputId, LinkId, McpCommand, Signal,
-    config::ServerConfig,
+    config::{FleetConfig, ServerConfig},
 };
 
 use super::{
@@ -26,17 +26,35 @@ impl ReferenceState {
                 }
             }
             McpCommand::UpdateConfig { id, config } => {
-                self.begin(*id, Command::Other);
-                if !refused(*id, events) {
-                    self.reconfigure(config);
-                }
+                let refused = refused(*id, events);
+                let beside = !refused && self.reconfigure(config);
+                let command = if beside {
+                    Command::Replace(config.name.as_str().to_owned())
+                } else {
+                    Command::Other
+                };
+                self.begin(*id, command);
             }
             McpCommand::Undeploy { id, server } => {
-                self.begin(*id, Command::Undeploy(server.clone()));
+                self.begin(*id, Command::Other);
+                if !refused(*id, events)
+                    && let Some(pool) = self.servers.get_mut(server)
+                {
+                    pool.undeploy();
+                }
+            }
+            McpCommand::Reload { id, config } => {
+                self.begin(*id, Command::Other);
+                if !refused(*id, events) {
+                    self.on_reload(config);
+                }
             }
             McpCommand::Shutdown { id, .. } => {
                 self.begin(*id, Command::Other);
                 self.shut_down = true;
+                for (_, pool) in self.servers.iter_mut() {
+                    pool.shut_down();
+                }
             }
             McpCommand::Answer { id, input, answer } => {
                 let known = self.inputs.contains_key(input);
@@ -44,9 +62,10 @@ impl ReferenceState {
                 self.on_answer(*input, answer.is_ok());
             }
             McpCommand::Restart { id, server } => {
-                self.begin(*id, Command::Other);
-                if let Some(server) = self.servers.get_mut(server) {
-                    server.forgive();
+                self.begin(*id, Command::Restart(server.clone()));
+                if let Some(pool) = self.servers.get_mut(server) {
+                    pool.forgive();
+                    pool.restarts.insert(*id);
                 }
             }
             McpCommand::HealthCheck { id, .. }
@@ -62,17 +81,31 @@ impl ReferenceState {
             } => {
                 let verdict = self.judge(server, request);
                 self.verdict = Some((*call, verdict));
-                let (limits, now) = (self.servers.get(server).map(|book| &book.limits), self.now);
+                let (limits, now) = (
+                    self.servers.get(server).map(|pool| &pool.config.limits),
+                    self.now,
+                );
                 let (timeout, timeout_max) = limits.map_or_else(Default::default, |limits| {
                     (
                         options.timeout.unwrap_or(limits.timeout),
                         limits.timeout_max,
                     )
                 });
+                // Newcomers have deadlines of their own.
+                let pool = self.servers.get(server);
+                let coming = pool.filter(|pool| !pool.takes_calls());
+                let coming = coming.and_then(|pool| pool.coming.as_ref());
+                let other = coming.map(|config| &config.limits);
+                let vague = other.is_some();
+                let (timeout, timeout_max) = other.map_or((timeout, timeout_max), |limits| {
+                    let own = options.timeout.unwrap_or(limits.timeout);
+                    (timeout.min(own), timeout_max.min(limits.timeout_max))
+                });
                 let ticket = self.calls.ticket();
                 let call_book = Call {
                     server: server.clone(),
                     ticket,
+                    vague,
                     timeout,
                     due: now.after(timeout),
                     due_max: now.after(timeout_max.max(timeout)),
@@ -92,12 +125,36 @@ impl ReferenceState {
         self.commands.insert(id, command);
     }
 
-    fn reconfigure(&mut self, config: &ServerConfig) {
-        if let Some(server) = self.servers.get_mut(config.name.as_str()) {
-            server.retune(config.restart, &config.limits);
-            // Another kind is a fresh start; to forgive too much is to ask too little.
-            server.forgive();
+    /// Whether newcomers start beside the others by that.
+    fn reconfigure(&mut self, config: &ServerConfig) -> bool {
+        let pool = self.servers.get_mut(config.name.as_str());
+        pool.is_some_and(|pool| pool.reconfigure(config))
+    }
+
+    /// Each server of the configuration is added or changed, those that left it are undeployed.
+    fn on_reload(&mut self, config: &FleetConfig) {
+        let named = |name: &str| {
+            let mut servers = config.servers.iter();
+            servers.any(|server| server.name.as_str() == name)
+        };
+        for (name, pool) in self.servers.iter_mut() {
+            if self.declared.contains(name) && !named(name) {
+                pool.undeploy();
+            }
         }
+        for server in &config.servers {
+            let name = server.name.as_str();
+            match self.servers.get(name) {
+                Some(pool) if !pool.leaving => drop(self.reconfigure(server)),
+                Some(_) => self.servers.add(server),
+                None => {
+                    self.servers.add(server);
+                    self.doubtful.insert(name.to_owned());
+                }
+            }
+        }
+        let names = config.servers.iter().map(|server| server.name.as_str());
+        self.declared = names.map(str::to_owned).collect();
     }
 
     fn on_cancel(&mut self, id: CallId) {
@@ -163,7 +220,7 @@ impl ReferenceState {
         let line_bytes = self
             .servers
             .get(&book.server)
-            .map_or(0, |server| server.limits.line_bytes);
+            .map_or(0, |pool| pool.config.limits.line_bytes);
         if book.unreadable {
             return;
         }
@@ -204,10 +261,10 @@ impl ReferenceState {
         let Some(call) = self.calls.open.get_mut(&id) else {
             return;
         };
-        let pause = self
-            .servers
-            .get(&call.server)
-            .map_or_else(Default::default, |server| server.limits.round_pause);
+        let slot = call.slot();
+        let pool = self.servers.get(&call.server);
+        let member = pool.zip(slot).and_then(|(pool, slot)| pool.of_slot(slot));
+        let pause = member.map_or_else(Default::default, |member| member.limits.round_pause);
         let again = self.now.after(pause);
         let stage = match answer {
             Answer::Round {
@@ -255,6 +312,8 @@ fn refused(id: CommandId, events: &[Event]) -> bool {
                 | CommandError::AlreadyDeployed { .. }
                 | CommandError::FleetFull { .. }
                 | CommandError::Overloaded { .. }
+                | CommandError::Superseded { .. }
+                | CommandError::TooManyReloads { .. }
         ),
         _ => false,
     })

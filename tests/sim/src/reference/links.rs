@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use mcp_fleet_core::{Effect, LinkId, Signal, Time};
+use mcp_fleet_core::{Effect, LinkId, ServerId, Signal, Time};
 
 use crate::{
     frame::Frame,
@@ -19,6 +19,7 @@ const CREDIT: &str = "bytes on their way are bounded";
 #[derive(Debug, Default)]
 pub(super) struct LinkBook {
     pub(super) server: String,
+    replica: u32,
     pub(super) opened_at: Time,
     pub(super) over: bool,
     pub(super) handed: u64,
@@ -47,9 +48,10 @@ pub(super) struct LinkBook {
 }
 
 impl LinkBook {
-    pub(super) fn new(server: String, opened_at: Time) -> Self {
+    pub(super) fn new(server: String, replica: u32, opened_at: Time) -> Self {
         Self {
             server,
+            replica,
             opened_at,
             ..Self::default()
         }
@@ -186,7 +188,13 @@ impl LinkBook {
 pub(super) struct Links(BTreeMap<LinkId, LinkBook>);
 
 impl Links {
-    pub(super) fn open(&mut self, now: Time, link: LinkId, server: &str) -> Result<(), Violation> {
+    pub(super) fn open(
+        &mut self,
+        now: Time,
+        link: LinkId,
+        server: &str,
+        replica: u32,
+    ) -> Result<(), Violation> {
         let mut of_slot = self.0.iter().filter(|(id, _)| id.server == link.server);
         let other = of_slot.find(|(id, book)| !book.over || **id >= link);
         promise!(
@@ -195,9 +203,11 @@ impl Links {
             "{link:?} beside or after {other:?}"
         );
         let mut of_name = self.0.values();
-        let twin = of_name.find(|book| !book.over && book.server == server);
+        let twin =
+            of_name.find(|book| !book.over && book.server == server && book.replica == replica);
         promise!(twin.is_none(), ONE_LIFE, "{link:?} beside {twin:?}");
-        self.0.insert(link, LinkBook::new(server.to_owned(), now));
+        self.0
+            .insert(link, LinkBook::new(server.to_owned(), replica, now));
         Ok(())
     }
 
@@ -214,20 +224,20 @@ impl Links {
         self.0.get_mut(&link)
     }
 
-    /// The live link of a server.
-    pub(super) fn of(&self, server: &str) -> Option<&LinkBook> {
-        self.0
-            .values()
-            .rev()
-            .find(|book| !book.over && book.server == server)
+    /// The live link of a slot.
+    pub(super) fn of(&self, slot: Option<ServerId>) -> Option<&LinkBook> {
+        self.newest(slot).filter(|book| !book.over)
     }
 
-    /// The newest link of a server, live or not.
-    pub(super) fn newest(&self, server: &str) -> Option<(&LinkId, &LinkBook)> {
-        self.0
-            .iter()
-            .filter(|(_, book)| book.server == server)
-            .max_by_key(|(id, book)| (book.opened_at, **id))
+    /// The newest link of a slot, live or not.
+    pub(super) fn newest(&self, slot: Option<ServerId>) -> Option<&LinkBook> {
+        let server = slot?;
+        let link = |incarnation| LinkId {
+            server,
+            incarnation,
+        };
+        let mut of_slot = self.0.range(link(0)..=link(u32::MAX));
+        of_slot.next_back().map(|(_, book)| book)
     }
 
     pub(super) fn all_over(&self) -> bool {

@@ -8,6 +8,7 @@ mod effects;
 mod events;
 mod inputs;
 mod links;
+mod pools;
 mod servers;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,7 +22,8 @@ use self::{
     admission::Verdict,
     calls::{Calls, Fate},
     links::Links,
-    servers::Servers,
+    pools::{PoolBook, Role},
+    servers::{ServerBook, Servers},
 };
 use crate::{
     link::Heard,
@@ -54,6 +56,8 @@ pub(crate) struct ReferenceState {
     now: Time,
     shut_down: bool,
     servers: Servers,
+    /// Servers that came from a configuration.
+    declared: BTreeSet<String>,
     links: Links,
     /// Which server lives in a slot.
     slots: BTreeMap<ServerId, String>,
@@ -71,13 +75,21 @@ pub(crate) struct ReferenceState {
     progress: Vec<(CallId, f64)>,
     /// Requests that must be taken back.
     notices: BTreeSet<(LinkId, u64)>,
+    /// Calls that were never sent, and ended for want of anybody to serve them.
+    left_alone: Vec<(CallId, String)>,
+    /// Servers that a reload adds where there is room.
+    doubtful: BTreeSet<String>,
 }
 
 /// A command that was given and has not ended.
 #[derive(Clone, PartialEq, Eq, Debug)]
 enum Command {
-    Undeploy(String),
-    Answer { known: bool },
+    /// Newcomers start beside the others.
+    Replace(String),
+    Restart(String),
+    Answer {
+        known: bool,
+    },
     Other,
 }
 
@@ -95,6 +107,7 @@ impl ReferenceState {
             now: Time::ZERO,
             shut_down: false,
             servers: Servers::default(),
+            declared: BTreeSet::new(),
             links: Links::default(),
             slots: BTreeMap::new(),
             calls: Calls::default(),
@@ -109,6 +122,8 @@ impl ReferenceState {
             verdict: None,
             progress: Vec::new(),
             notices: BTreeSet::new(),
+            left_alone: Vec::new(),
+            doubtful: BTreeSet::new(),
         }
     }
 
@@ -119,6 +134,8 @@ impl ReferenceState {
         self.verdict = None;
         self.progress.clear();
         self.notices.clear();
+        self.left_alone.clear();
+        self.begin_turn();
         match turn.input {
             None => self.end_pauses(),
             Some(Input::Command(command)) => self.on_command(command, turn.events),
@@ -127,6 +144,7 @@ impl ReferenceState {
         for event in turn.events {
             self.on_event(event)?;
         }
+        self.settle_pools(turn)?;
         self.fates_are_fulfilled()?;
         for effect in turn.effects {
             self.on_effect(effect)?;
@@ -146,10 +164,13 @@ impl ReferenceState {
 
     /// Whether all that was begun has ended, and no server is under way.
     pub(crate) fn has_converged(&self) -> bool {
-        let settled = |state| aftermath::is_settled(state);
+        let settled = |member: &ServerBook| aftermath::is_settled(member.state);
         self.calls.open.is_empty()
             && self.commands.is_empty()
-            && self.servers.iter().all(|(_, server)| settled(server.state))
+            && self
+                .servers
+                .iter()
+                .all(|(_, pool)| pool.members.values().all(settled))
     }
 
     /// What has not ended, for people.
@@ -157,7 +178,12 @@ impl ReferenceState {
         let servers: Vec<_> = self
             .servers
             .iter()
-            .map(|(name, server)| format!("{name} {}", server.state))
+            .flat_map(|(name, pool)| {
+                let members = pool.members.iter();
+                members.map(move |(replica, member)| {
+                    format!("{name}.{replica} {:?} {}", member.role, member.state)
+                })
+            })
             .collect();
         format!(
             "calls {:?}, commands {:?}, servers {servers:?}",
@@ -265,10 +291,11 @@ impl ReferenceState {
                 own.queued,
                 own.in_flight
             );
-            self.compare_server(name, parked, in_flight)?;
+            self.compare_server(name)?;
         }
-        let starting = self.servers.iter();
-        let starting = starting.filter(|(_, server)| aftermath::is_starting(server.state));
+        let members = self.servers.iter();
+        let members = members.flat_map(|(_, pool)| pool.members.values());
+        let starting = members.filter(|member| aftermath::is_starting(member.state));
         let (starting, bound) = (starting.count(), self.limits.starting.max(1));
         promise!(
             starting <= bound,
@@ -289,30 +316,85 @@ impl ReferenceState {
         self.compare_deadlines(turn)
     }
 
-    fn compare_server(&self, name: &str, parked: usize, in_flight: usize) -> Result<(), Violation> {
-        let Some(server) = self.servers.get(name) else {
+    fn compare_server(&self, name: &str) -> Result<(), Violation> {
+        let Some(pool) = self.servers.get(name) else {
             promise!(false, BOOKS, "{name} is not deployed");
             return Ok(());
         };
         let open = self.calls.of(name).count();
         promise!(
-            open == 0 || !aftermath::holds_no_calls(server.state),
+            open == 0 || !pool.holds_no_calls(),
             ONE_OUTCOME,
-            "{name} is {} and has {open} calls",
-            server.state
+            "{name} has {open} calls, and nobody to serve them"
         );
-        let ready = server.state == mcp_fleet_core::ServerState::Ready;
-        if parked > 0 && ready && in_flight < server.limits.in_flight {
-            let credit = self
-                .links
-                .of(name)
-                .is_some_and(|link| link.has_credit(server.limits.write_bytes));
+        let fresh = self.calls.fresh(name);
+        for member in pool.of_role(Role::Serving) {
+            let Some(slot) = member.slot else { continue };
+            let (in_flight, begun) = self.calls.count_at(name, slot);
+            let ready = member.state == mcp_fleet_core::ServerState::Ready;
+            if fresh + begun > 0 && ready && in_flight < member.limits.in_flight {
+                let link = self.links.of(member.slot);
+                let credit = link.is_some_and(|link| link.has_credit(member.limits.write_bytes));
+                promise!(
+                    !credit,
+                    DISPATCH,
+                    "{name}: {fresh} and {begun} parked, {in_flight} in flight"
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// The member that a call was sent to.
+    fn member_of(&self, call: &calls::Call) -> Option<&ServerBook> {
+        self.servers.get(&call.server)?.of_slot(call.slot()?)
+    }
+
+    fn begin_turn(&mut self) {
+        for (name, pool) in self.servers.iter_mut() {
+            pool.begin_turn();
+            for member in pool.members.values_mut() {
+                member.left_ready = false;
+                let count = |slot| self.calls.count_at(name, slot).0;
+                member.in_flight = member.slot.map_or(0, count);
+            }
+        }
+    }
+
+    /// What must have become of the pools when all of a turn was told.
+    fn settle_pools(&mut self, turn: &Turn<'_>) -> Result<(), Violation> {
+        let told = |name: &str| {
+            let mut names = turn.stats.by_server.iter();
+            names.any(|(known, _)| known.as_str() == name)
+        };
+        for name in std::mem::take(&mut self.doubtful) {
+            if !told(&name) {
+                let full = self.servers.len() > self.limits.servers;
+                promise!(full, "admission", "{name} was not added");
+                self.servers.retain(|other, _| other != name);
+            }
+        }
+        for (name, pool) in self.servers.iter_mut() {
+            let settled = pool.settle(self.now, self.shut_down, turn.input.is_none());
+            settled.map_err(|violation| violation.of(name))?;
+        }
+        let servers = &self.servers;
+        for (call, name) in &self.left_alone {
+            let pool = servers.get(name);
+            let able = |pool: &PoolBook| pool.takes_calls() || pool.switched;
             promise!(
-                !credit,
-                DISPATCH,
-                "{name}: {parked} parked, {in_flight} in flight"
+                !pool.is_some_and(able),
+                "no call is refused while there is somebody to serve it",
+                "{call:?} of {name}"
             );
         }
+        self.servers
+            .retain(|_, pool| !pool.leaving || !pool.members.is_empty());
+        let servers = &self.servers;
+        self.slots.retain(|slot, name| {
+            let pool = servers.get(name);
+            pool.is_some_and(|pool| pool.of_slot(*slot).is_some())
+        });
         Ok(())
     }
 
@@ -321,6 +403,7 @@ impl ReferenceState {
             .calls
             .open
             .iter()
+            .filter(|(_, call)| !call.vague)
             .min_by_key(|(id, call)| (call.due, **id));
         if let Some((id, call)) = first {
             promise!(
@@ -341,7 +424,8 @@ impl ReferenceState {
         }
         if let Some(next) = turn.next
             && let Some(server) = self.slots.get(&next.server)
-            && let Some(book) = self.servers.get(server)
+            && let Some(pool) = self.servers.get(server)
+            && let Some(book) = pool.of_slot(next.server)
         {
             promise!(
                 aftermath::may_wait_for(book.state, next.timer),

@@ -3,11 +3,15 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use mcp_fleet_core::{
-    Failure, ServerState, Time,
+    Failure, ServerId, ServerState, Time,
     config::{Restart, ServerConfig, ServerLimits},
 };
 
-use super::{aftermath, links::LinkBook};
+use super::{
+    aftermath,
+    links::LinkBook,
+    pools::{PoolBook, Role},
+};
 use crate::violation::{Violation, promise};
 
 const WHY: &str = "a server fails for a reason that was seen";
@@ -15,9 +19,16 @@ const WHY: &str = "a server fails for a reason that was seen";
 /// How far time may have gone backwards meanwhile.
 const CLOCK: Duration = Duration::from_millis(20);
 
-/// One deployed server.
+/// One replica of a deployed server.
 #[derive(Debug)]
 pub(super) struct ServerBook {
+    pub(super) role: Role,
+    /// Where it lives, once it was opened.
+    pub(super) slot: Option<ServerId>,
+    /// Whether it began to drain in this turn.
+    pub(super) left_ready: bool,
+    /// Calls in flight when the turn began.
+    pub(super) in_flight: usize,
     pub(super) limits: ServerLimits,
     pub(super) state: ServerState,
     /// Least of each, over all its configurations: an interval may have begun under another.
@@ -30,8 +41,12 @@ pub(super) struct ServerBook {
 }
 
 impl ServerBook {
-    fn new(config: &ServerConfig) -> Self {
+    pub(super) fn new(role: Role, config: &ServerConfig) -> Self {
         Self {
+            role,
+            slot: None,
+            left_ready: false,
+            in_flight: 0,
             limits: config.limits.clone(),
             state: ServerState::Stopped,
             interval_min: config.limits.refresh_interval,
@@ -42,8 +57,9 @@ impl ServerBook {
         }
     }
 
-    pub(super) fn retune(&mut self, restart: Restart, limits: &ServerLimits) {
-        self.restart = restart;
+    pub(super) fn retune(&mut self, config: &ServerConfig) {
+        let limits = &config.limits;
+        self.restart = config.restart;
         self.interval_min = self.interval_min.min(limits.refresh_interval);
         self.start_timeout_min = self.start_timeout_min.min(limits.start_timeout);
         self.health_interval_min = self.health_interval_min.min(limits.health_interval);
@@ -58,7 +74,13 @@ impl ServerBook {
             state,
             self.state
         );
+        self.left_ready |= state == ServerState::Draining;
         self.state = state;
+        if state == ServerState::Stopped {
+            // Whoever starts it next wants it to start.
+            self.forgive();
+            self.slot = None;
+        }
         Ok(())
     }
 
@@ -119,23 +141,23 @@ impl ServerBook {
 
 /// All deployed servers, by name.
 #[derive(Debug, Default)]
-pub(super) struct Servers(BTreeMap<String, ServerBook>);
+pub(super) struct Servers(BTreeMap<String, PoolBook>);
 
 impl Servers {
+    /// Adds a server; one that is being undeployed comes back.
     pub(super) fn add(&mut self, config: &ServerConfig) {
         let name = config.name.as_str().to_owned();
-        self.0.insert(name, ServerBook::new(config));
+        match self.0.get_mut(&name) {
+            Some(pool) => pool.deploy_again(config),
+            None => drop(self.0.insert(name, PoolBook::new(config))),
+        }
     }
 
-    pub(super) fn remove(&mut self, name: &str) {
-        self.0.remove(name);
-    }
-
-    pub(super) fn get(&self, name: &str) -> Option<&ServerBook> {
+    pub(super) fn get(&self, name: &str) -> Option<&PoolBook> {
         self.0.get(name)
     }
 
-    pub(super) fn get_mut(&mut self, name: &str) -> Option<&mut ServerBook> {
+    pub(super) fn get_mut(&mut self, name: &str) -> Option<&mut PoolBook> {
         self.0.get_mut(name)
     }
 
@@ -143,7 +165,15 @@ impl Servers {
         self.0.len()
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&String, &ServerBook)> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&String, &PoolBook)> {
         self.0.iter()
+    }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (&String, &mut PoolBook)> {
+        self.0.iter_mut()
+    }
+
+    pub(super) fn retain(&mut self, keep: impl Fn(&str, &PoolBook) -> bool) {
+        self.0.retain(|name, pool| keep(name, pool));
     }
 }
