@@ -8,15 +8,19 @@ pub(crate) fn event(event: &Event) {
     match event {
         Event::ServerChanged {
             server,
+            replica,
             incarnation,
             state,
             failure,
         } => match failure {
             Some(failure) => {
-                tracing::info!(%server, incarnation, %state, %failure, "server changed");
+                tracing::info!(%server, replica, incarnation, %state, %failure, "server changed");
             }
-            None => tracing::info!(%server, incarnation, %state, "server changed"),
+            None => tracing::info!(%server, replica, incarnation, %state, "server changed"),
         },
+        Event::RolledBack { server, failure } => {
+            tracing::warn!(%server, %failure, "new configuration given up, the one before it is back");
+        }
         Event::CatalogChanged {
             server,
             kind,
