@@ -53,7 +53,7 @@ impl Fleet {
             let Some(pool) = self.by_name.get(name) else {
                 return;
             };
-            if pool.is_quiet() {
+            if pool.is_quiet() || self.shutdown.is_some() && !pool.is_stopping() {
                 return;
             }
             let seen = self.seen(pool);
@@ -85,7 +85,7 @@ impl Fleet {
             }
             Order::ScaleUp => self.raise(now, name, 1, Role::Serving),
             Order::Finish(failed) => {
-                let outcome = match failed.and_then(|id| self.failed(name, id)) {
+                let outcome = match failed.and_then(|id| self.trouble(id)) {
                     Some(error) => Err(error),
                     None => Ok(Reply::Done),
                 };
@@ -113,7 +113,7 @@ impl Fleet {
     }
 
     fn roll_back(&mut self, now: Time, name: &ServerName, id: ServerId) {
-        let outcome = match self.failed(name, id) {
+        let outcome = match self.trouble(id) {
             Some(error) => Err(error),
             None => Ok(Reply::Done),
         };
@@ -129,17 +129,14 @@ impl Fleet {
         self.end_waiters(name, ended);
     }
 
-    fn failed(&self, name: &ServerName, id: ServerId) -> Option<CommandError> {
-        let failure = self.servers.get(index(id))?.why_failed()?.clone();
-        let server = name.clone();
-        Some(CommandError::Failed { server, failure })
+    fn trouble(&self, id: ServerId) -> Option<CommandError> {
+        self.servers.get(index(id)).and_then(Server::trouble)
     }
 
     fn tell_rolled_back(&mut self, name: &ServerName, id: ServerId) {
-        let failed = self.servers.get(index(id)).and_then(Server::why_failed);
-        if let Some(failure) = failed.cloned() {
+        if let Some(error) = self.trouble(id) {
             let server = name.clone();
-            self.out.event(Event::RolledBack { server, failure });
+            self.out.event(Event::RolledBack { server, error });
         }
     }
 
@@ -320,7 +317,7 @@ impl Fleet {
     }
 
     /// Nothing is left of a member.
-    pub(super) fn forget(&mut self, id: ServerId) {
+    pub(super) fn forget(&mut self, now: Time, id: ServerId) {
         self.schedule(id, None);
         let Some(server) = self.servers.try_remove(index(id)) else {
             return;
@@ -347,6 +344,7 @@ impl Fleet {
             self.total.counts.add_life(&past.unwrap_or_default());
             self.by_name.remove(name);
         }
+        self.leave_order(now, id, name);
         self.end_waiters(name, ended);
     }
 

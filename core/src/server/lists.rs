@@ -41,6 +41,7 @@ impl Server {
                 | ListState::Read
                 | ListState::Degraded(_) => Ok(Reply::Catalog(self.catalog.entries(kind).to_vec())),
             }),
+            State::Waiting(wait) if wait.is_vain() => Some(Err(unavailable())),
             State::Waiting(_)
             | State::Starting(_)
             | State::Probing(_)

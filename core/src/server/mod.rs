@@ -15,6 +15,7 @@ mod rounds;
 mod state;
 mod timers;
 mod updates;
+mod waiting;
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -34,9 +35,9 @@ use self::{
 use crate::{
     config::{Kind, Restart, Retry, ServerConfig, ServerLimits},
     event::{CatalogKind, Event, ReplicaInfo, ServerInfo, ServerState},
-    fleet::Starts,
+    fleet::{Order, Starts},
     ids::{InputId, LinkId, ServerId, ServerName},
-    link::Outbox,
+    link::{Note, Outbox},
     rng::Rng,
     session::{Catalog, Offer},
     stats::{Meter, ServerStats},
@@ -60,6 +61,7 @@ pub(crate) struct Context<'a> {
     pub(crate) starts: &'a mut Starts,
     /// Whether another server can take the calls that this one cannot serve.
     pub(crate) relief: bool,
+    pub(crate) order: &'a mut Order,
 }
 
 /// One supervised server.
@@ -255,6 +257,7 @@ impl Server {
             kind: self.kind.as_str().to_owned(),
             state: self.state.word(),
             failure: self.state.failure().cloned(),
+            waiting: self.state.waiting_for(),
             incarnation: self.incarnation,
             pid: self.pid,
             revision: agreement.map(|agreement| agreement.revision),
@@ -322,6 +325,7 @@ impl Server {
 
     fn enter(&mut self, cx: &mut Context<'_>, state: State) {
         self.state = state;
+        cx.out.note(Note::Moved);
         self.tell_state(cx);
     }
 
@@ -332,6 +336,7 @@ impl Server {
             incarnation: self.incarnation,
             state: self.state.word(),
             failure: self.state.failure().cloned(),
+            waiting: self.state.waiting_for(),
         });
     }
 
@@ -339,8 +344,8 @@ impl Server {
         match &self.state {
             State::Backoff(failure) | State::Failed(failure) => failure.to_string(),
             State::Stopped if !self.enabled => "is disabled in its configuration".to_owned(),
+            State::Waiting(wait) => format!("waits for {}", wait.waiting_for()),
             State::Stopped
-            | State::Waiting(_)
             | State::Starting(_)
             | State::Probing(_)
             | State::Handshaking(_)
