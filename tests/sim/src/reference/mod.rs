@@ -383,6 +383,7 @@ impl ReferenceState {
             pool.begin_turn();
             for member in pool.members.values_mut() {
                 member.left_ready = false;
+                member.was_ready = member.state == mcp_fleet_core::ServerState::Ready;
                 let count = |slot| self.calls.count_at(name, slot).0;
                 member.in_flight = member.slot.map_or(0, count);
             }

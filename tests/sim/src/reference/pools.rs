@@ -185,7 +185,18 @@ impl PoolBook {
         }
     }
 
-    pub(super) fn on_rolled_back(&mut self, now: Time) -> Result<(), Violation> {
+    /// `blocked`: newcomers wait in vain for another server.
+    pub(super) fn on_rolled_back(&mut self, now: Time, blocked: bool) -> Result<(), Violation> {
+        if blocked {
+            let waits = |member: &ServerBook| member.state == ServerState::Waiting;
+            promise!(
+                self.of_role(Role::Coming).any(waits),
+                TAKE_OVER,
+                "nobody waits"
+            );
+            self.give_up_newcomers();
+            return Ok(());
+        }
         if std::mem::take(&mut self.rolled_back) {
             return Ok(());
         }
@@ -301,8 +312,10 @@ impl PoolBook {
     /// A member that leaves while only time passes was idle, and one too many.
     fn note_surplus(&mut self, quiet: bool) -> Result<(), Violation> {
         let (least, _) = bounds(&self.config);
-        if quiet {
-            let ready = |member: &&ServerBook| member.state == ServerState::Ready;
+        // With its group it may be started anew at any time.
+        if quiet && self.config.group.is_none() {
+            // Another one may have failed in the same moment.
+            let ready = |member: &&ServerBook| member.was_ready && !member.left_ready;
             let ready = self.of_role(Role::Serving).filter(ready).count();
             for member in self.members.values_mut() {
                 if member.role == Role::Serving && member.left_ready {

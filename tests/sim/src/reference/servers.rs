@@ -27,6 +27,8 @@ pub(super) struct ServerBook {
     pub(super) waiting: Option<WaitingFor>,
     /// Where it lives, once it was opened.
     pub(super) slot: Option<ServerId>,
+    /// Whether it took calls when the turn began.
+    pub(super) was_ready: bool,
     /// Whether it began to drain in this turn.
     pub(super) left_ready: bool,
     /// Calls in flight when the turn began.
@@ -49,6 +51,7 @@ impl ServerBook {
             role,
             waiting: None,
             slot: None,
+            was_ready: false,
             left_ready: false,
             in_flight: 0,
             limits: config.limits.clone(),
