@@ -203,7 +203,7 @@ impl Fleet {
         let (least, most) = bounds(pool.config());
         let after = (most > least).then_some(pool.config().limits.scale_down);
         for id in pool.ids(Role::Serving) {
-            self.let_act(now, id, |server, cx| server.watch_idle(cx, after));
+            self.let_act(now, id, |server, cx| server.watch_idle(cx.now, after));
         }
     }
 

@@ -108,7 +108,8 @@ impl Fleet {
     /// All replicas that bear `name`.
     pub(super) fn bearers(&self, name: &ServerName) -> impl Iterator<Item = ServerId> + use<> {
         let pool = self.by_name.get(name);
-        let members = pool.map(|pool| pool.members().iter().map(|member| member.id).collect());
-        members.unwrap_or_else(Vec::new).into_iter()
+        let members: Option<Vec<ServerId>> =
+            pool.map(|pool| pool.members().iter().map(|member| member.id).collect());
+        members.map(Vec::into_iter).unwrap_or_default()
     }
 }
