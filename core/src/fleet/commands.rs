@@ -51,7 +51,7 @@ impl Fleet {
             McpCommand::HealthCheck { id, server } => self.check(now, id, server.as_deref()),
             McpCommand::ListServers { id } => {
                 let all = self.by_name.values();
-                let all = all.filter_map(|pool| self.info(pool)).collect();
+                let all = all.filter_map(|pool| self.info(now, pool)).collect();
                 self.end(id, Ok(Reply::Servers(all)));
             }
             McpCommand::ListCatalog { id, server, kind } => self.list(now, id, &server, kind),
@@ -98,7 +98,7 @@ impl Fleet {
             };
             return self.refuse(call, refusal);
         }
-        let Some(server) = self.choose(pool) else {
+        let Some(server) = self.choose(now, pool) else {
             let refusal = CallError::NotFound {
                 server: name,
                 near: None,
@@ -122,10 +122,10 @@ impl Fleet {
     }
 
     /// The member of a pool that is to have the next call.
-    fn choose(&self, pool: &Pool) -> Option<ServerId> {
+    fn choose(&self, now: Time, pool: &Pool) -> Option<ServerId> {
         match pool.members() {
             [only] => Some(only.id),
-            _ => Pool::route(&self.seen(pool)),
+            _ => Pool::route(&self.seen(now, pool)),
         }
     }
 
@@ -188,7 +188,7 @@ impl Fleet {
         if let Some(error) = pool.refuse_to_wait(Asker::Command(id), false) {
             return self.end(id, Err(error));
         }
-        let Some(member) = self.choose(pool) else {
+        let Some(member) = self.choose(now, pool) else {
             return;
         };
         let readings = self

@@ -262,7 +262,7 @@ impl Fleet {
                 break;
             }
         }
-        self.settle_lists(name);
+        self.settle_lists(now, name);
     }
 
     /// Lets one server act, then carries what it left behind.

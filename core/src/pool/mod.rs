@@ -168,7 +168,9 @@ impl Pool {
             && config.replace == Replace::Beside
             && !attached(&config.kind)
             && !attached(&self.config.kind)
-            && seen.iter().any(Seen::serves)
+            && seen
+                .iter()
+                .any(|seen| seen.role == Role::Serving && seen.load.up)
     }
 
     /// Newcomers of `config` are about to start beside the members.
@@ -221,7 +223,7 @@ impl Pool {
             .iter()
             .filter(|seen| seen.role == Role::Serving)
             .collect();
-        members.sort_by_key(|seen| (seen.load.is_ready(), seen.replica));
+        members.sort_by_key(|seen| (seen.load.up, seen.replica));
         let todo = members.into_iter().map(|seen| seen.id).rev().collect();
         match self.task {
             Task::Beside(_) | Task::Hold => {}

@@ -15,7 +15,7 @@ pub(crate) struct Seen {
 impl Seen {
     /// Whether it takes calls, and is to be given them.
     pub(crate) const fn serves(&self) -> bool {
-        matches!(self.role, Role::Serving) && self.load.is_ready()
+        matches!(self.role, Role::Serving) && self.load.is_ready() && !self.load.spared
     }
 
     /// The order in which members are asked: those that serve, of them those that send at once, of
@@ -23,9 +23,9 @@ impl Seen {
     /// readiness first.
     fn place(&self) -> (u8, u8, u8, usize, u32) {
         let class = match self.role {
-            Role::Serving if self.load.is_ready() => 0,
-            Role::Serving if self.load.open => 1,
-            Role::Coming if self.load.open => 2,
+            Role::Serving if self.serves() => 0,
+            Role::Serving if self.load.open && !self.load.spared => 1,
+            Role::Coming if self.load.open && !self.load.spared => 2,
             Role::Serving => 3,
             Role::Coming => 4,
             Role::Leaving => 5,
@@ -79,14 +79,16 @@ impl Pool {
 const fn distance(state: ServerState) -> u8 {
     match state {
         ServerState::Ready => 0,
-        ServerState::Handshaking => 1,
-        ServerState::Probing => 2,
-        ServerState::Starting => 3,
-        ServerState::Waiting => 4,
-        ServerState::Closing => 5,
-        ServerState::Draining => 6,
-        ServerState::Backoff => 7,
-        ServerState::Stopped => 8,
-        ServerState::Failed => 9,
+        ServerState::Unready => 1,
+        ServerState::Warming => 2,
+        ServerState::Handshaking => 3,
+        ServerState::Probing => 4,
+        ServerState::Starting => 5,
+        ServerState::Waiting => 6,
+        ServerState::Closing => 7,
+        ServerState::Draining => 8,
+        ServerState::Backoff => 9,
+        ServerState::Stopped => 10,
+        ServerState::Failed => 11,
     }
 }

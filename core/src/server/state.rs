@@ -16,6 +16,8 @@ pub(super) enum State {
     Starting(Opening),
     Probing(Live),
     Handshaking(Live),
+    /// The session is open, and its startup probe has not succeeded.
+    Warming(Live),
     Ready(Live),
     Draining(Live, After),
     Closing(Closing),
@@ -41,6 +43,15 @@ pub(super) struct Live {
     pub(super) opening: Opening,
     pub(super) exit: Option<Exit>,
     pub(super) eof: bool,
+    pub(super) rotation: Rotation,
+}
+
+/// Whether a server that is ready is given new calls.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Rotation {
+    In,
+    /// It is not, because its readiness probe came to this.
+    Out(String),
 }
 
 /// An incarnation on the close ladder.
@@ -108,7 +119,11 @@ impl State {
             Self::Starting(_) => ServerState::Starting,
             Self::Probing(_) => ServerState::Probing,
             Self::Handshaking(_) => ServerState::Handshaking,
-            Self::Ready(_) => ServerState::Ready,
+            Self::Warming(_) => ServerState::Warming,
+            Self::Ready(live) => match live.rotation {
+                Rotation::In => ServerState::Ready,
+                Rotation::Out(_) => ServerState::Unready,
+            },
             Self::Draining(..) => ServerState::Draining,
             Self::Closing(_) => ServerState::Closing,
             Self::Backoff(_) => ServerState::Backoff,
@@ -123,6 +138,7 @@ impl State {
             Self::Starting(_)
             | Self::Probing(_)
             | Self::Handshaking(_)
+            | Self::Warming(_)
             | Self::Ready(_)
             | Self::Draining(..)
             | Self::Closing(_) => true,
@@ -138,6 +154,7 @@ impl State {
             | Self::Starting(_)
             | Self::Probing(_)
             | Self::Handshaking(_)
+            | Self::Warming(_)
             | Self::Ready(_)
             | Self::Draining(..)
             | Self::Closing(_) => None,
@@ -152,6 +169,7 @@ impl State {
             | Self::Starting(_)
             | Self::Probing(_)
             | Self::Handshaking(_)
+            | Self::Warming(_)
             | Self::Ready(_)
             | Self::Draining(..)
             | Self::Closing(_)
@@ -164,6 +182,7 @@ impl State {
         match self {
             Self::Probing(live)
             | Self::Handshaking(live)
+            | Self::Warming(live)
             | Self::Ready(live)
             | Self::Draining(live, _) => Some(live),
             Self::Closing(closing) => closing.live.as_ref(),
@@ -179,6 +198,7 @@ impl State {
         match self {
             Self::Probing(live)
             | Self::Handshaking(live)
+            | Self::Warming(live)
             | Self::Ready(live)
             | Self::Draining(live, _) => Some(live),
             Self::Closing(closing) => closing.live.as_mut(),
