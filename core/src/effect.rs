@@ -21,6 +21,9 @@ pub enum Effect {
         link: LinkId,
         /// The server's name: for logs, process markers and in-process look-up.
         server: ServerName,
+        /// Which replica of it; 0 where there is one.
+        #[serde(default)]
+        replica: u32,
         /// How the server is reached.
         kind: Arc<Kind>,
     },

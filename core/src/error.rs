@@ -358,6 +358,12 @@ pub enum CommandError {
         /// The limit.
         limit: usize,
     },
+    /// Too many reloads are under way.
+    #[error("{limit} reloads are under way already; wait for one of them")]
+    TooManyReloads {
+        /// The limit.
+        limit: usize,
+    },
     /// The server did not reach the state that was asked for.
     #[error("{server} {failure}")]
     Failed {

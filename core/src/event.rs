@@ -46,7 +46,10 @@ pub enum Event {
     ServerChanged {
         /// The server.
         server: ServerName,
-        /// Which life of it, from 1; 0 before the first.
+        /// Which replica of it; 0 where there is one.
+        #[serde(default)]
+        replica: u32,
+        /// Which life of the replica, from 1; 0 before the first.
         incarnation: u32,
         /// The state it is in.
         state: ServerState,
@@ -55,10 +58,20 @@ pub enum Event {
         /// What it waits for, where it waits to start.
         waiting: Option<WaitingFor>,
     },
+    /// A new configuration of a server failed, and the one before it is in force again.
+    RolledBack {
+        /// The server.
+        server: ServerName,
+        /// Why the new configuration was given up.
+        error: CommandError,
+    },
     /// The breaker of a server changed its state.
     BreakerChanged {
         /// The server.
         server: ServerName,
+        /// Which replica of it; 0 where there is one. Each has a breaker of its own.
+        #[serde(default)]
+        replica: u32,
         /// The state it is in.
         state: BreakerState,
     },
@@ -67,12 +80,16 @@ pub enum Event {
     Abandoned {
         /// The server.
         server: ServerName,
+        /// Which replica of it; 0 where there is one.
+        #[serde(default)]
+        replica: u32,
         /// Which life of it.
         incarnation: u32,
         /// Its process, where it got so far.
         pid: Option<u32>,
     },
-    /// A list of a server was read for the first time, or differs from what it was.
+    /// A list of a server was read for the first time by one of its replicas, or differs from what
+    /// it was.
     CatalogChanged {
         /// The server.
         server: ServerName,
@@ -129,10 +146,30 @@ pub enum Reply {
     Servers(Vec<ServerInfo>),
     /// `ListCatalog`, in the server's order, each entry as it stood on the wire.
     Catalog(Vec<RawJson>),
-    /// `HealthCheck`, in order of the servers' names.
+    /// `HealthCheck`, in order of the servers' names and their replicas.
     Health(Vec<Health>),
     /// `GetMetrics`.
     Metrics(Box<FleetStats>),
+    /// `Reload`.
+    Reloaded(Box<ReloadReport>),
+}
+
+/// What became of a reload. Each server stands in one of the lists, in order of the names.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct ReloadReport {
+    /// New servers that are ready, or disabled.
+    pub added: Vec<ServerName>,
+    /// Servers that are gone, down to the last process.
+    pub removed: Vec<ServerName>,
+    /// Servers whose new configuration has taken over.
+    pub replaced: Vec<ServerName>,
+    /// Servers that go on with other limits or policies.
+    pub retuned: Vec<ServerName>,
+    /// Servers that nothing was asked of.
+    pub unchanged: Vec<ServerName>,
+    /// Servers of which something was asked that did not come about, and why. One that was to be
+    /// replaced goes on with the configuration it had.
+    pub failed: Vec<(ServerName, CommandError)>,
 }
 
 /// A list that a server offers.
@@ -270,7 +307,7 @@ pub struct ServerInfo {
     pub name: ServerName,
     /// How it is reached: `stdio`, `http`, `in_process` or `attached`.
     pub kind: String,
-    /// Where it is in its life.
+    /// Where the most able of its replicas is in its life. What follows is of that replica.
     pub state: ServerState,
     /// Why, where the state is a failure.
     pub failure: Option<Failure>,
@@ -302,8 +339,30 @@ pub struct ServerInfo {
     pub prompts: Option<usize>,
     /// Why its catalog is incomplete, where it is.
     pub degraded: Option<String>,
-    /// Counts and latencies.
+    /// Counts and latencies, of all its replicas together.
     pub stats: ServerStats,
+    /// Its replicas, in order of their numbers, and those that leave.
+    #[serde(default)]
+    pub replicas: Vec<ReplicaInfo>,
+}
+
+/// What is known of one replica of a server.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct ReplicaInfo {
+    /// Its number, unique among the replicas of the server.
+    pub replica: u32,
+    /// Where it is in its life.
+    pub state: ServerState,
+    /// Why, where the state is a failure.
+    pub failure: Option<Failure>,
+    /// Which life it is in, from 1; 0 before the first.
+    pub incarnation: u32,
+    /// The process, while there is one.
+    pub pid: Option<u32>,
+    /// Calls sent to it and not answered.
+    pub in_flight: usize,
+    /// Calls waiting to be sent to it.
+    pub queued: usize,
 }
 
 /// The name and version that one side of a session gives itself.
@@ -323,6 +382,9 @@ pub struct Implementation {
 pub struct Health {
     /// The server.
     pub server: ServerName,
+    /// Which replica of it; 0 where there is one. Each has a check of its own.
+    #[serde(default)]
+    pub replica: u32,
     /// Where it is in its life.
     pub state: ServerState,
     /// Whether it is spared calls.

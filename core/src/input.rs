@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     chunk,
-    config::ServerConfig,
+    config::{FleetConfig, ServerConfig},
     error::{Exit, RpcError},
     event::CatalogKind,
     ids::{CallId, ClientId, CommandId, InputId, LinkId},
@@ -83,7 +83,9 @@ pub enum McpCommand {
         /// The client.
         client: ClientId,
     },
-    /// Drain a server, stop it, start it again. Also starts one that failed or was never started.
+    /// Drain a server, stop it, start it again; its replicas one after the other, those that do
+    /// not work first, and no further than the first that does not come back. Also starts one that
+    /// failed or was never started. Ends when all are ready.
     Restart {
         /// This command.
         id: CommandId,
@@ -120,12 +122,27 @@ pub enum McpCommand {
         server: Option<String>,
     },
     /// Replace the configuration of the server that `config` names. Limits, policies and its place
-    /// in the order change in place; anything else drains the server and starts it anew, while new calls wait in its queue.
+    /// in the order change in place, and the number of replicas with them. Anything else starts new
+    /// replicas beside the old ones: when all of them are ready they take over, and the old ones
+    /// drain and stop; when one fails before that, they are given up, and the old configuration
+    /// stays in force. Servers that replace each other in turn, are attached, or take no calls
+    /// anyway are drained and started anew, while new calls wait.
     UpdateConfig {
         /// This command.
         id: CommandId,
         /// The whole new configuration.
         config: Box<ServerConfig>,
+    },
+    /// Bring the fleet to this configuration: servers that are new are deployed, those that came
+    /// from a configuration and are in this one no more are undeployed, those that changed are
+    /// updated as by `UpdateConfig`, all others keep process and session. Servers that were
+    /// deployed by hand stay. Bounds of the fleet take effect at once, and what is told to servers
+    /// about the client with their next session. Ends when all of it is settled.
+    Reload {
+        /// This command.
+        id: CommandId,
+        /// The whole new configuration.
+        config: Box<FleetConfig>,
     },
     /// Answer a question of a server ([`crate::Event::InputRequested`]).
     Answer {

@@ -56,6 +56,7 @@ mod input;
 pub mod journal;
 mod link;
 mod planted;
+mod pool;
 mod rng;
 mod server;
 mod session;
@@ -67,8 +68,8 @@ pub use crate::{
     effect::Effect,
     error::{CallError, CommandError, Exit, Failure, Limit, Obstacle, RpcError, Sent},
     event::{
-        BreakerState, CatalogKind, Event, Health, Implementation, Reply, ServerInfo, ServerState,
-        WaitingFor,
+        BreakerState, CatalogKind, Event, Health, Implementation, ReloadReport, ReplicaInfo, Reply,
+        ServerInfo, ServerState, WaitingFor,
     },
     fleet::Fleet,
     ids::{CallId, ClientId, CommandId, InputId, InvalidName, LinkId, ServerId, ServerName},

@@ -62,6 +62,16 @@ pub(crate) enum Bug {
     ClientSlotLeak,
     /// A server that has started keeps its place among those that start.
     StartSlotLeak,
+    /// Calls that wait for a server that leaves are refused though others could take them.
+    ReliefForgotten,
+    /// A server that was replaced goes on beside its successor.
+    OldMembersKept,
+    /// Newcomers outlive the replacement that failed.
+    NewcomersKept,
+    /// A replacement takes over before all of its replicas are ready.
+    EarlySwitch,
+    /// One replica too many is started.
+    ScaleOffByOne,
     /// While one call tries whether the breaker may close, others are let through.
     TwoTrials,
     /// The breaker stays half-open though a call came through.
@@ -106,6 +116,11 @@ pub(crate) const fn planted(bug: Bug) -> bool {
         Bug::EndlessWait => cfg!(mcp_fleet_planted = "endless_wait"),
         Bug::BudgetOffByOne => cfg!(mcp_fleet_planted = "budget_off_by_one"),
         Bug::StartSlotLeak => cfg!(mcp_fleet_planted = "start_slot_leak"),
+        Bug::ReliefForgotten => cfg!(mcp_fleet_planted = "relief_forgotten"),
+        Bug::OldMembersKept => cfg!(mcp_fleet_planted = "old_members_kept"),
+        Bug::NewcomersKept => cfg!(mcp_fleet_planted = "newcomers_kept"),
+        Bug::EarlySwitch => cfg!(mcp_fleet_planted = "early_switch"),
+        Bug::ScaleOffByOne => cfg!(mcp_fleet_planted = "scale_off_by_one"),
         Bug::TwoTrials => cfg!(mcp_fleet_planted = "two_trials"),
         Bug::BreakerStuck => cfg!(mcp_fleet_planted = "breaker_stuck"),
         Bug::UnreadySends => cfg!(mcp_fleet_planted = "unready_sends"),

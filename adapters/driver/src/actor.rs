@@ -15,7 +15,7 @@ use futures::{
     future::{BoxFuture, Either, select},
 };
 use mcp_fleet_core::{
-    CallId, ClientId, CommandId, Effect, Event, Fleet, Input, McpCommand, ServerName, Signal, Time,
+    CallId, ClientId, CommandId, Event, Fleet, Input, McpCommand, ServerName, Signal, Time,
     config::FleetConfig, journal::Entry,
 };
 
@@ -310,26 +310,33 @@ impl<R: AsyncRuntime> RuntimeActor<R> {
 
     /// The one place that touches the machine: one input, or a deadline that passed, and then
     /// everything that comes of it.
-    fn turn(&mut self, input: Option<Input>, mut brought: Option<Brought>) {
+    fn turn(&mut self, input: Option<Input>, brought: Option<Brought>) {
         let at = self.now();
         let told = if self.recorder.is_some() {
             input.clone()
         } else {
             None
         };
+        let deploys = match &input {
+            Some(Input::Command(McpCommand::Deploy { id, config })) => {
+                Some((*id, config.name.clone()))
+            }
+            Some(_) | None => None,
+        };
         match input {
             Some(input) => self.fleet.handle_input(at, input),
             None => self.fleet.handle_timeout(at),
+        }
+        let events: Vec<Event> = std::iter::from_fn(|| self.fleet.poll_event()).collect();
+        if let (Some((id, server)), Some(brought)) = (deploys, brought)
+            && !has_failed(id, &events)
+        {
+            self.register(server, brought);
         }
         let mut effects = Vec::new();
         while let Some(effect) = self.fleet.poll_effect() {
             if self.recorder.is_some() {
                 effects.push(effect.clone());
-            }
-            if let Effect::Open { server, .. } = &effect
-                && let Some(brought) = brought.take()
-            {
-                self.register(server.clone(), brought);
             }
             self.links.perform(effect);
         }
@@ -345,7 +352,7 @@ impl<R: AsyncRuntime> RuntimeActor<R> {
         }
         // Whoever asked for the shutdown may read the journal once it is told.
         let parts = self.recorder.is_some() && self.fleet.is_shut_down();
-        while let Some(event) = self.fleet.poll_event() {
+        for event in events {
             if parts {
                 self.parting.push(event);
             } else {
@@ -368,8 +375,11 @@ impl<R: AsyncRuntime> RuntimeActor<R> {
         match event {
             Event::CallEnded { call, outcome } => self.waiters.end_call(call, outcome),
             Event::CommandEnded { id, outcome } => {
-                if let Some(gone) = self.waiters.end_command(id, outcome) {
-                    self.links.registry_mut().forget(&gone);
+                for gone in self.waiters.end_command(id, outcome) {
+                    // One of the same name may have come in its place.
+                    if !self.fleet.has_server(&gone) {
+                        self.links.registry_mut().forget(&gone);
+                    }
                 }
             }
             Event::CallProgress {
@@ -388,6 +398,7 @@ impl<R: AsyncRuntime> RuntimeActor<R> {
                 );
             }
             event @ (Event::ServerChanged { .. }
+            | Event::RolledBack { .. }
             | Event::Abandoned { .. }
             | Event::CatalogChanged { .. }
             | Event::InputRequested { .. }
@@ -438,6 +449,13 @@ impl<R: AsyncRuntime> fmt::Debug for RuntimeActor<R> {
             .field("links", &self.links)
             .finish_non_exhaustive()
     }
+}
+
+/// Whether a command that was just given has failed already.
+fn has_failed(command: CommandId, events: &[Event]) -> bool {
+    events
+        .iter()
+        .any(|event| matches!(event, Event::CommandEnded { id, outcome: Err(_) } if *id == command))
 }
 
 /// Waits until the journal is written, as long as that gets on.

@@ -17,7 +17,7 @@ use futures::{
 };
 use mcp_fleet_core::{
     CallId, CallOptions, CatalogKind, ClientId, CommandId, FleetStats, Health, InputId, McpCommand,
-    RawJson, Reply, Request, RpcError, ServerInfo, ServerName,
+    RawJson, ReloadReport, Reply, Request, RpcError, ServerInfo, ServerName,
     config::{FleetConfig, Kind, Restart, ServerConfig},
 };
 
@@ -225,6 +225,23 @@ impl McpRuntime {
         })
         .await
         .map(drop)
+    }
+
+    /// Brings the fleet to another configuration, and waits until all of it is settled: servers
+    /// that are new are deployed, those of the configuration before that are not in this one are
+    /// undeployed, those that changed are updated, all others keep process and session. Servers
+    /// that were deployed by hand stay. The report says what became of each server.
+    ///
+    /// # Errors
+    /// Where the configuration contradicts itself, or the fleet is shutting down; nothing is changed
+    /// then. What fails for single servers is in the report.
+    pub async fn reload(&self, config: FleetConfig) -> Result<ReloadReport, ManageError> {
+        let config = Box::new(config);
+        let reply = self.command(|id| McpCommand::Reload { id, config }).await?;
+        let Reply::Reloaded(report) = reply else {
+            return Err(ManageError::OtherReply);
+        };
+        Ok(*report)
     }
 
     /// Asks a server, or all, whether they answer.

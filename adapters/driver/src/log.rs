@@ -8,25 +8,33 @@ pub(crate) fn event(event: &Event) {
     match event {
         Event::ServerChanged {
             server,
+            replica,
             incarnation,
             state,
             failure,
             waiting,
         } => match (failure, waiting) {
             (Some(failure), _) => {
-                tracing::info!(%server, incarnation, %state, %failure, "server changed");
+                tracing::info!(%server, replica, incarnation, %state, %failure, "server changed");
             }
             (None, Some(waiting)) => {
-                tracing::info!(%server, incarnation, %state, %waiting, "server changed");
+                tracing::info!(%server, replica, incarnation, %state, %waiting, "server changed");
             }
-            (None, None) => tracing::info!(%server, incarnation, %state, "server changed"),
+            (None, None) => {
+                tracing::info!(%server, replica, incarnation, %state, "server changed");
+            }
         },
+        Event::RolledBack { server, error } => {
+            tracing::warn!(%server, %error, "new configuration given up, the one before it is back");
+        }
         Event::Abandoned {
             server,
+            replica,
             incarnation,
             pid,
         } => tracing::warn!(
             %server,
+            replica,
             incarnation,
             pid,
             "a server did not end by SIGKILL and is left to the system"

@@ -7,8 +7,8 @@ use futures::{
     io::{AsyncRead, AsyncWrite},
 };
 use mcp_fleet_core::{
-    CallOptions, CatalogKind, CommandError, FleetStats, Health, InputId, RawJson, Request,
-    RpcError, ServerInfo, ServerName,
+    CallOptions, CatalogKind, CommandError, FleetStats, Health, InputId, RawJson, ReloadReport,
+    Request, RpcError, ServerInfo, ServerName,
     config::{FleetConfig, Problem, ServerConfig},
 };
 use serde::Serialize;
@@ -215,6 +215,14 @@ impl<R: AsyncRuntime> McpManagerV2<R> {
     /// See there.
     pub async fn update_config(&self, config: ServerConfig) -> Result<(), ManageError> {
         self.runtime.update(config).await
+    }
+
+    /// See [`McpRuntime::reload`].
+    ///
+    /// # Errors
+    /// See there.
+    pub async fn reload(&self, config: FleetConfig) -> Result<ReloadReport, ManageError> {
+        self.runtime.reload(config).await
     }
 
     /// Calls a tool. `arguments` is whatever serialises to a JSON object, or to `null` for none.

@@ -57,14 +57,20 @@ impl Waiters {
         }
     }
 
-    /// Returns the name of the server that is gone by this.
+    /// Returns the names of the servers that are gone by this.
     pub(crate) fn end_command(
         &mut self,
         id: CommandId,
         outcome: Result<Reply, CommandError>,
-    ) -> Option<String> {
-        let waiter = self.commands.remove(&id)?;
-        let gone = waiter.undeploys.filter(|_| outcome.is_ok());
+    ) -> Vec<String> {
+        let mut gone = Vec::new();
+        if let Ok(Reply::Reloaded(report)) = &outcome {
+            gone.extend(report.removed.iter().map(|name| name.as_str().to_owned()));
+        }
+        let Some(waiter) = self.commands.remove(&id) else {
+            return gone;
+        };
+        gone.extend(waiter.undeploys.filter(|_| outcome.is_ok()));
         // Whoever gave the command may not care any more.
         waiter.outcome.send(outcome).ok();
         gone

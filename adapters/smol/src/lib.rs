@@ -20,7 +20,8 @@ mod runtime;
 
 pub use mcp_fleet_core::{
     self, CallError, CallOptions, CatalogKind, Event, FleetStats, Health, InputId, Limit, Priority,
-    RawJson, Request, RpcError, Sent, ServerInfo, ServerName, ServerState, config,
+    RawJson, ReloadReport, ReplicaInfo, Request, RpcError, Sent, ServerInfo, ServerName,
+    ServerState, config,
 };
 pub use mcp_fleet_driver::{
     self, BoxFuture, Client, Events, ExecuteError, InProcessServer, Journal, ManageError,

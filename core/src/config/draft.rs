@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Http, Kind, Probes, Restart, Retry, Scope, ServerLimits, Start, Stdio,
+    Http, Kind, Probes, Replace, Restart, Retry, Scope, ServerLimits, Start, Stdio,
     path::Path,
     values::{Given, Reader},
 };
@@ -27,6 +27,7 @@ pub(super) struct Draft {
     pub(super) group: Option<String>,
     pub(super) probes: Probes,
     pub(super) retry: Option<Retry>,
+    pub(super) replace: Option<Replace>,
     pub(super) limits: ServerLimits,
     pub(super) timeout: Option<(usize, &'static str)>,
     pub(super) probe_timeout: Option<(usize, &'static str)>,

@@ -94,6 +94,7 @@ pub(super) enum Slot {
     ReadinessProbe,
     LivenessProbe,
     Retry,
+    Replace,
     ServerLimit(Bound<ServerLimits>),
     FleetLimit(Bound<FleetLimits>),
     Defaults,
@@ -245,6 +246,7 @@ pub const KEYS: &[Key] = &[
     key(Place::Server, "readinessProbe", Slot::ReadinessProbe, "none", "string", "whether it is to be given calls: `none`, `ping` or `tool:NAME`"),
     key(Place::Server, "livenessProbe", Slot::LivenessProbe, "ping", "string", "whether it lives, or is started anew: `none`, `ping` or `tool:NAME`"),
     key(Place::Server, "retry", Slot::Retry, "unsent", "string", "lost calls that are made again: `never`, `unsent`, or `idempotent`, which trusts the annotations of its tools"),
+    key(Place::Server, "replace", Slot::Replace, "beside", "string", "how a new configuration takes over: `beside` the old server until it is ready, or `in_turn`, when that is gone"),
 
     number!(Server "timeoutMs": ServerLimit.timeout, "60000" "ms", 1..=DAY_MS, "how long a call may take; progress, where it was asked for, starts it anew"),
     number!(Server "timeoutMaxMs": ServerLimit.timeout_max, "600000" "ms", 1..=7 * DAY_MS, "how long a call may take in all, whatever its progress, and a question of the server may wait for the application"),

@@ -65,12 +65,12 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub use self::{
-    change::{Change, diff},
+    change::{Change, FleetChange, diff, diff_fleets},
     keys::{KEYS, Key, Place, keys_table},
     limits::{FleetLimits, ServerLimits},
     problem::{ConfigErrors, Problem},
     read::{Loaded, read},
-    supervision::{Probe, Probes, Restart, Retry, Scope, Start, Strategy},
+    supervision::{Probe, Probes, Replace, Restart, Retry, Scope, Start, Strategy},
 };
 use crate::{event::Implementation, ids::ServerName};
 
@@ -118,6 +118,9 @@ pub struct ServerConfig {
     /// Which calls that were lost are made again.
     #[serde(default)]
     pub retry: Retry,
+    /// How it takes over from the one that it replaces.
+    #[serde(default)]
+    pub replace: Replace,
     /// Its bounds.
     pub limits: ServerLimits,
 }
@@ -136,6 +139,7 @@ impl ServerConfig {
             group: None,
             probes: Probes::default(),
             retry: Retry::default(),
+            replace: Replace::default(),
             limits: ServerLimits::default(),
         }
     }

@@ -192,6 +192,7 @@ impl Reader<'_> {
                 | Slot::ReadinessProbe
                 | Slot::LivenessProbe
                 | Slot::Retry
+                | Slot::Replace
                 | Slot::ServerLimit(_)
                 | Slot::Name
                 | Slot::Version

@@ -14,7 +14,7 @@ use super::{
     idle::Sight,
     keys::{Place, Slot},
     path::{Path, shown},
-    supervision::{RESTARTS, RETRIES, SCOPES, STARTS},
+    supervision::{REPLACES, RESTARTS, RETRIES, SCOPES, STARTS},
     url,
     values::{Given, Reader},
 };
@@ -47,6 +47,7 @@ impl Reader<'_> {
             group: None,
             probes: Probes::default(),
             retry: None,
+            replace: None,
             limits: defaults.clone(),
             timeout: None,
             probe_timeout: None,
@@ -128,6 +129,7 @@ impl Reader<'_> {
                     draft.given.push((offset, entry.key.name));
                     draft.retry = self.word(path, value, RETRIES);
                 }
+                Slot::Replace => draft.replace = self.word(path, value, REPLACES),
                 Slot::ServerLimit(bound) => {
                     draft.given.push((offset, entry.key.name));
                     match entry.key.name {
@@ -164,11 +166,12 @@ impl Reader<'_> {
         let after = std::mem::take(&mut draft.after);
         let group = draft.group.take();
         let probes = std::mem::take(&mut draft.probes);
-        let (restart, start, scope, retry) = (
+        let (restart, start, scope, retry, replace) = (
             draft.restart.unwrap_or_default(),
             draft.start.unwrap_or_default(),
             draft.scope.unwrap_or_default(),
             draft.retry.unwrap_or_default(),
+            draft.replace.unwrap_or_default(),
         );
         let limits = draft.limits.clone();
         let given = std::mem::take(&mut draft.given);
@@ -194,6 +197,7 @@ impl Reader<'_> {
             group,
             probes,
             retry,
+            replace,
             limits,
         })
     }

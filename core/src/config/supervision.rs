@@ -44,6 +44,17 @@ pub enum Scope {
     PerClient,
 }
 
+/// How a server takes over from the one that it replaces.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Replace {
+    /// It starts beside the old one, which serves until the new one is ready.
+    #[default]
+    Beside,
+    /// It starts when the old one is gone, and calls wait: for servers that hold a lock or a port.
+    InTurn,
+}
+
 /// What the end of one server means for the others of its group. The order is that of the
 /// configuration.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -122,6 +133,8 @@ pub(super) const STRATEGIES: Words<Strategy> = &[
     ("one_for_all", Strategy::OneForAll),
     ("rest_for_one", Strategy::RestForOne),
 ];
+pub(super) const REPLACES: Words<Replace> =
+    &[("beside", Replace::Beside), ("in_turn", Replace::InTurn)];
 pub(super) const RETRIES: Words<Retry> = &[
     ("never", Retry::Never),
     ("unsent", Retry::Unsent),

@@ -33,7 +33,7 @@ impl Checks {
             return None;
         }
         let mut found = self.0.remove(&command)?.found;
-        found.sort_by(|a, b| a.server.cmp(&b.server));
+        found.sort_by(|a, b| (&a.server, a.replica).cmp(&(&b.server, b.replica)));
         Some(found)
     }
 }

@@ -2,14 +2,14 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::{Fleet, index, order::Errand};
+use super::Fleet;
 use crate::{
-    config::{ServerConfig, near::near_miss},
+    config::near::near_miss,
     error::{CallError, CommandError, Limit, RpcError},
     event::{CatalogKind, Event, Reply},
     ids::{CallId, ClientId, CommandId, InputId, ServerId, ServerName},
     input::{CallOptions, McpCommand, Request},
-    server::{Goal, Server},
+    pool::{Asker, Goal, Member, Pool, Role},
     stats::FleetStats,
     time::Time,
     wire::RawJson,
@@ -21,8 +21,12 @@ const RETRY_AFTER: Duration = Duration::from_millis(100);
 impl Fleet {
     pub(super) fn handle_command(&mut self, now: Time, command: McpCommand) {
         match command {
-            McpCommand::Deploy { id, config } => self.deploy(now, id, *config),
-            McpCommand::Undeploy { id, server } => self.undeploy(now, id, &server),
+            McpCommand::Deploy { id, config } => self.deploy(now, Asker::Command(id), *config),
+            McpCommand::Undeploy { id, server } => {
+                if let Some(name) = self.find(id, &server) {
+                    self.undeploy(now, Asker::Command(id), &name);
+                }
+            }
             McpCommand::Execute {
                 call,
                 server,
@@ -39,80 +43,28 @@ impl Fleet {
                 }
             }
             McpCommand::ClientGone { client } => self.forget_client(now, client),
-            McpCommand::Restart { id, server } => self.restart(now, id, &server),
+            McpCommand::Restart { id, server } => {
+                if let Some(name) = self.find_to_change(id, &server) {
+                    self.restart(now, Asker::Command(id), &name);
+                }
+            }
             McpCommand::HealthCheck { id, server } => self.check(now, id, server.as_deref()),
             McpCommand::ListServers { id } => {
-                let all = self
-                    .by_name
-                    .values()
-                    .filter_map(|id| self.servers.get(index(*id)));
-                let all = all.map(Server::info).collect();
+                let all = self.by_name.values();
+                let all = all.filter_map(|pool| self.info(now, pool)).collect();
                 self.end(id, Ok(Reply::Servers(all)));
             }
             McpCommand::ListCatalog { id, server, kind } => self.list(now, id, &server, kind),
             McpCommand::GetMetrics { id, server } => self.metrics(id, server.as_deref()),
-            McpCommand::UpdateConfig { id, config } => self.update(now, id, *config),
+            McpCommand::UpdateConfig { id, config } => {
+                if self.find_to_change(id, config.name.as_str()).is_some() {
+                    self.update(now, Asker::Command(id), *config);
+                }
+            }
+            McpCommand::Reload { id, config } => self.reload(now, id, *config),
             McpCommand::Answer { id, input, answer } => self.answer(now, id, input, answer),
             McpCommand::Shutdown { id, grace } => self.shut_down(now, id, grace),
         }
-    }
-
-    fn deploy(&mut self, now: Time, id: CommandId, config: ServerConfig) {
-        if self.shutdown.is_some() {
-            return self.end(id, Err(CommandError::ShuttingDown));
-        }
-        if self
-            .by_name
-            .keys()
-            .any(|name| same_name(name.as_str(), config.name.as_str()))
-        {
-            let server = config.name;
-            return self.end(id, Err(CommandError::AlreadyDeployed { server }));
-        }
-        if self.servers.len() >= self.limits.servers {
-            let limit = self.limits.servers;
-            return self.end(id, Err(CommandError::FleetFull { limit }));
-        }
-        if let Some(error) = self.refuse_place(&config) {
-            return self.end(id, Err(error));
-        }
-        let enabled = config.enabled;
-        let server = self.add(config);
-        self.on_moved(now, server);
-        if enabled {
-            self.with_server(now, server, |server, cx| {
-                server.start(cx);
-                server.wait(cx, id, Goal::Ready);
-            });
-        } else {
-            self.end(id, Ok(Reply::Done));
-        }
-    }
-
-    fn add(&mut self, config: ServerConfig) -> ServerId {
-        let entry = self.servers.vacant_entry();
-        let slot = entry.key();
-        if self.last_incarnation.len() <= slot {
-            self.last_incarnation.resize(slot + 1, 0);
-            self.scheduled.resize(slot + 1, None);
-        }
-        let last = self.last_incarnation.get(slot).copied().unwrap_or_default();
-        let id = ServerId(u32::try_from(slot).unwrap_or(u32::MAX));
-        self.by_name.insert(config.name.clone(), id);
-        self.order
-            .place(&config.name, config.after.clone(), config.group.clone());
-        entry.insert(Server::new(id, config, last, self.offer.clone()));
-        id
-    }
-
-    fn undeploy(&mut self, now: Time, id: CommandId, name: &str) {
-        let Some(server) = self.find_to_wait(id, name, Goal::Gone) else {
-            return;
-        };
-        self.with_server(now, server, |server, cx| {
-            server.wait(cx, id, Goal::Gone);
-            server.retire(cx);
-        });
     }
 
     fn execute(
@@ -126,7 +78,7 @@ impl Fleet {
         if self.calls.contains_key(&call) {
             return;
         }
-        let Some((found, server)) = self.by_name.get_key_value(name.as_str()) else {
+        let Some((found, pool)) = self.by_name.get_key_value(name.as_str()) else {
             let refusal = if self.shutdown.is_some() {
                 CallError::ShuttingDown
             } else {
@@ -146,7 +98,13 @@ impl Fleet {
             };
             return self.refuse(call, refusal);
         }
-        let server = *server;
+        let Some(server) = self.choose(now, pool) else {
+            let refusal = CallError::NotFound {
+                server: name,
+                near: None,
+            };
+            return self.refuse(call, refusal);
+        };
         self.calls.insert(call, server);
         self.clients.begin(call, options.client);
         self.with_server(now, server, |server, cx| {
@@ -161,6 +119,14 @@ impl Fleet {
             call,
             outcome: Err(refusal),
         });
+    }
+
+    /// The member of a pool that is to have the next call.
+    fn choose(&self, now: Time, pool: &Pool) -> Option<ServerId> {
+        match pool.members() {
+            [only] => Some(only.id),
+            _ => Pool::route(&self.seen(now, pool)),
+        }
     }
 
     /// The limit of the fleet's calls that leaves no room for one more of the client.
@@ -187,43 +153,56 @@ impl Fleet {
         }
     }
 
-    fn restart(&mut self, now: Time, id: CommandId, name: &str) {
-        if self.shutdown.is_some() {
-            return self.end(id, Err(CommandError::ShuttingDown));
-        }
-        let Some(server) = self.find_to_wait(id, name, Goal::Ready) else {
-            return;
-        };
-        self.with_server(now, server, |server, cx| {
-            server.begin_anew(cx);
-            server.wait(cx, id, Goal::Ready);
-        });
-    }
-
     fn check(&mut self, now: Time, id: CommandId, name: Option<&str>) {
-        let servers: Vec<ServerId> = match name {
-            Some(name) => match self.find(id, name) {
-                Some(server) => vec![server],
+        let pools: Vec<&Pool> = match name {
+            Some(name) => match self.find(id, name).and_then(|name| self.by_name.get(&name)) {
+                Some(pool) => vec![pool],
                 None => return,
             },
-            None => self.by_name.values().copied().collect(),
+            None => self.by_name.values().collect(),
         };
-        if servers.is_empty() {
+        let members = pools.into_iter().flat_map(|pool| {
+            let staying = |member: &&Member| pool.is_leaving() || member.role != Role::Leaving;
+            pool.members()
+                .iter()
+                .filter(staying)
+                .map(|member| member.id)
+        });
+        let members: Vec<ServerId> = members.collect();
+        if members.is_empty() {
             return self.end(id, Ok(Reply::Health(Vec::new())));
         }
-        self.checks.begin(id, servers.len());
-        for server in servers {
+        self.checks.begin(id, members.len());
+        for server in members {
             self.with_server(now, server, |server, cx| server.check(cx, id));
         }
     }
 
     fn list(&mut self, now: Time, id: CommandId, name: &str, kind: CatalogKind) {
-        let Some(server) = self.find_to_wait(id, name, Goal::List(kind)) else {
+        let Some(name) = self.find(id, name) else {
             return;
         };
-        self.with_server(now, server, |server, cx| {
-            server.wait(cx, id, Goal::List(kind))
-        });
+        let Some(pool) = self.by_name.get(&name) else {
+            return;
+        };
+        if let Some(error) = pool.refuse_to_wait(Asker::Command(id), false) {
+            return self.end(id, Err(error));
+        }
+        let Some(member) = self.choose(now, pool) else {
+            return;
+        };
+        let readings = self
+            .server(member)
+            .map(|server| server.readings_awaited(kind));
+        let goal = Goal::List {
+            kind,
+            member,
+            readings: readings.unwrap_or_default(),
+        };
+        if let Some(pool) = self.by_name.get_mut(&name) {
+            pool.waiters.push(Asker::Command(id), goal);
+        }
+        self.settle(now, &name);
     }
 
     fn metrics(&mut self, id: CommandId, name: Option<&str>) {
@@ -231,59 +210,21 @@ impl Fleet {
             let all = self.stats();
             return self.end(id, Ok(Reply::Metrics(Box::new(all))));
         };
-        let Some(server) = self.find(id, name) else {
+        let Some(name) = self.find(id, name) else {
             return;
         };
-        let Some(server) = self.servers.get(index(server)) else {
+        let Some(pool) = self.by_name.get(&name) else {
             return;
         };
-        let stats = server.stats();
+        let stats = self.pool_stats(pool);
         let one = FleetStats {
             servers: 1,
-            active_servers: usize::from(server.in_rotation()),
+            active_servers: usize::from(self.is_pool_ready(pool)),
             total: stats.clone(),
-            by_server: vec![(server.name().clone(), stats)],
+            by_server: vec![(name, stats)],
             stale_signals: self.stale_signals,
         };
         self.end(id, Ok(Reply::Metrics(Box::new(one))));
-    }
-
-    fn update(&mut self, now: Time, id: CommandId, config: ServerConfig) {
-        if self.shutdown.is_some() {
-            return self.end(id, Err(CommandError::ShuttingDown));
-        }
-        let Some(server) = self.find(id, config.name.as_str()) else {
-            return;
-        };
-        let Some(current) = self.servers.get(index(server)) else {
-            return;
-        };
-        let same = *current.kind() == config.kind && current.is_enabled() == config.enabled;
-        let goal = match (same, config.enabled) {
-            (true, _) => None,
-            (false, true) => Some(Goal::Ready),
-            (false, false) => Some(Goal::Stopped),
-        };
-        if let Some(error) = goal.and_then(|goal| current.refuse_to_wait(goal)) {
-            return self.end(id, Err(error));
-        }
-        if let Some(error) = self.refuse_place(&config) {
-            return self.end(id, Err(error));
-        }
-        self.order
-            .place(&config.name, config.after.clone(), config.group.clone());
-        self.agenda.add(now, server, Errand::Look);
-        self.with_server(now, server, |server, cx| {
-            if let Some(goal) = goal {
-                server.replace(cx, config);
-                server.wait(cx, id, goal);
-            } else {
-                server.retune(cx, config);
-            }
-        });
-        if goal.is_none() {
-            self.end(id, Ok(Reply::Done));
-        }
     }
 
     fn answer(
@@ -300,50 +241,17 @@ impl Fleet {
         self.end(id, Ok(Reply::Done));
     }
 
-    fn shut_down(&mut self, now: Time, id: CommandId, grace: Option<Duration>) {
-        self.shutdown.get_or_insert_default().push(id);
-        self.begin_farewell(now, grace);
-        self.finish_shutdown();
-    }
-
-    /// Why a server cannot have its place in the order, where it cannot.
-    fn refuse_place(&self, config: &ServerConfig) -> Option<CommandError> {
-        let ServerConfig {
-            name, after, group, ..
-        } = config;
-        let message = self.order.refusal(name, after, group.as_deref())?;
-        Some(CommandError::Invalid { message })
-    }
-
-    /// The server of that name, where the command may wait for `goal`; or the end of the command.
-    fn find_to_wait(&mut self, id: CommandId, name: &str, goal: Goal) -> Option<ServerId> {
-        let server = self.find(id, name)?;
-        let found = self.servers.get(index(server));
-        if let Some(error) = found.and_then(|server| server.refuse_to_wait(goal)) {
-            self.end(id, Err(error));
+    /// The server of that name, where the fleet is not on its way out; or the end of the command.
+    fn find_to_change(&mut self, id: CommandId, name: &str) -> Option<ServerName> {
+        if self.shutdown.is_some() {
+            self.end(id, Err(CommandError::ShuttingDown));
             return None;
         }
-        Some(server)
-    }
-
-    /// The server of that name, or the end of the command.
-    fn find(&mut self, id: CommandId, name: &str) -> Option<ServerId> {
-        let found = self.by_name.get(name).copied();
-        if found.is_none() {
-            let near = self.near_miss(name);
-            self.end(
-                id,
-                Err(CommandError::NotFound {
-                    server: name.to_owned(),
-                    near,
-                }),
-            );
-        }
-        found
+        self.find(id, name)
     }
 
     /// A deployed name that was probably meant: a slip of the pen away, or one begins the other.
-    fn near_miss(&self, name: &str) -> Option<ServerName> {
+    pub(super) fn near_miss(&self, name: &str) -> Option<ServerName> {
         let names = || self.by_name.keys().map(ServerName::as_str);
         let begins = |candidate: &&str| candidate.starts_with(name) || name.starts_with(candidate);
         let meant = near_miss(name, names())
@@ -353,11 +261,11 @@ impl Fleet {
             .map(|(name, _)| name.clone())
     }
 
-    fn end(&mut self, id: CommandId, outcome: Result<Reply, CommandError>) {
+    pub(super) fn end(&mut self, id: CommandId, outcome: Result<Reply, CommandError>) {
         self.out.event(Event::CommandEnded { id, outcome });
     }
 }
 
-const fn same_name(a: &str, b: &str) -> bool {
+pub(super) const fn same_name(a: &str, b: &str) -> bool {
     a.eq_ignore_ascii_case(b)
 }

@@ -1,9 +1,12 @@
 //! The one machine at the top: it owns the servers and carries plain values between them.
 
+mod changes;
 mod checks;
 mod clients;
 mod commands;
 mod order;
+mod pools;
+mod reloads;
 mod route;
 mod starts;
 
@@ -18,6 +21,7 @@ use self::{
     checks::Checks,
     clients::Clients,
     order::{Agenda, Farewell},
+    reloads::Reloads,
 };
 pub(crate) use self::{
     order::{Awaited, Order, Standing},
@@ -31,8 +35,9 @@ use crate::{
     input::{Input, Signal},
     link::Outbox,
     planted::{Bug, planted},
+    pool::Pool,
     rng::Rng,
-    server::{Context, Deadline, Server, Timer},
+    server::{Context, Deadline, Parked, Server, Timer},
     session::Offer,
     stats::{FleetStats, Meter},
     time::Time,
@@ -41,6 +46,8 @@ use crate::{
 /// Servers that may act on their deadlines in one [`Fleet::handle_timeout`]; the rest act in the
 /// next, which is due at once.
 const SERVERS_PER_TURN: usize = 256;
+/// Times that calls are shared out again in one turn.
+const ROUNDS_PER_TURN: usize = 256;
 
 /// A fleet of supervised servers.
 ///
@@ -52,7 +59,9 @@ pub struct Fleet {
     servers: Slab<Server>,
     /// The last incarnation of each slot, whoever lived there.
     last_incarnation: Vec<u32>,
-    by_name: BTreeMap<ServerName, ServerId>,
+    by_name: BTreeMap<ServerName, Pool>,
+    /// Servers that came from a configuration, deployed or not; a reload may remove them.
+    declared: BTreeSet<ServerName>,
     /// Which server has a call. Looked up, never walked.
     calls: HashMap<CallId, ServerId>,
     clients: Clients,
@@ -61,10 +70,13 @@ pub struct Fleet {
     next_input: u64,
     /// Calls accepted so far.
     next_ticket: u64,
+    /// Calls that were left unserved, by the name of the server, until they are shared out.
+    unserved: Vec<(ServerName, CallId, Box<Parked>)>,
     deadlines: BTreeSet<(Time, ServerId)>,
     /// The deadline each server has in `deadlines`.
     scheduled: Vec<Option<Time>>,
     checks: Checks,
+    reloads: Reloads,
     starts: Starts,
     order: Order,
     agenda: Agenda,
@@ -78,7 +90,8 @@ pub struct Fleet {
 
 impl Fleet {
     /// An empty fleet with the limits and the profile of `config`. Its servers are deployed by
-    /// commands, so that each deployment has an outcome of its own.
+    /// commands, so that each deployment has an outcome of its own; a reload may remove those that
+    /// it names.
     ///
     /// `seed` is the source of all randomness: the same seed and inputs give the same effects.
     pub fn new(config: FleetConfig, seed: u64) -> Self {
@@ -92,14 +105,21 @@ impl Fleet {
             servers: Slab::new(),
             last_incarnation: Vec::new(),
             by_name: BTreeMap::new(),
+            declared: config
+                .servers
+                .into_iter()
+                .map(|server| server.name)
+                .collect(),
             calls: HashMap::new(),
             clients: Clients::default(),
             inputs: HashMap::new(),
             next_input: 0,
             next_ticket: 0,
+            unserved: Vec::new(),
             deadlines: BTreeSet::new(),
             scheduled: Vec::new(),
             checks: Checks::default(),
+            reloads: Reloads::default(),
             shutdown: None,
             total: Meter::default(),
             stale_signals: 0,
@@ -159,21 +179,24 @@ impl Fleet {
     /// Counts and latencies, now.
     pub fn stats(&self) -> FleetStats {
         let mut stats = FleetStats {
-            servers: self.servers.len(),
+            servers: self.by_name.len(),
             active_servers: 0,
             total: self.total.snapshot(0, 0),
-            by_server: Vec::with_capacity(self.servers.len()),
+            by_server: Vec::with_capacity(self.by_name.len()),
             stale_signals: self.stale_signals,
         };
-        for (name, id) in &self.by_name {
-            if let Some(server) = self.servers.get(index(*id)) {
-                let own = server.stats();
-                stats.active_servers += usize::from(server.in_rotation());
-                stats.total.add_counts(&own);
-                stats.by_server.push((name.clone(), own));
-            }
+        for (name, pool) in &self.by_name {
+            let own = self.pool_stats(pool);
+            stats.active_servers += usize::from(self.is_pool_ready(pool));
+            stats.total.add_counts(&own);
+            stats.by_server.push((name.clone(), own));
         }
         stats
+    }
+
+    /// Whether a server of that name is deployed, or on its way out.
+    pub fn has_server(&self, name: &str) -> bool {
+        self.by_name.contains_key(name)
     }
 
     /// Whether a [`crate::McpCommand::Shutdown`] was taken and nothing runs any more.
@@ -197,17 +220,49 @@ impl Fleet {
         }
     }
 
-    /// Lets one server act, and then those whose turn to start it has become by that.
+    /// Lets one server act, and then its pool, and those whose turn to start it has become by that.
     fn with_server(
         &mut self,
         now: Time,
         id: ServerId,
         act: impl FnOnce(&mut Server, &mut Context<'_>),
     ) {
+        let name = self
+            .servers
+            .get(index(id))
+            .map(|server| server.name().clone());
         self.let_act(now, id, act);
-        while let Some(next) = self.starts.grant() {
-            self.let_act(now, next, Server::take_turn);
+        if let Some(name) = name {
+            self.settle(now, &name);
         }
+    }
+
+    /// Brings a pool in order after something moved, and those whose members have their turn to
+    /// start by that.
+    fn settle(&mut self, now: Time, name: &ServerName) {
+        let mut moved = vec![name.clone()];
+        while let Some(name) = moved.pop() {
+            self.settle_one(now, &name);
+            while let Some(next) = self.starts.grant() {
+                let server = self.servers.get(index(next));
+                moved.extend(server.map(|server| server.name().clone()));
+                self.let_act(now, next, Server::take_turn);
+            }
+        }
+        self.finish_shutdown();
+    }
+
+    fn settle_one(&mut self, now: Time, name: &ServerName) {
+        // Again where calls moved: those that got them may have their hands full by that, or empty,
+        // where the time of the calls was up.
+        for _ in 0..ROUNDS_PER_TURN {
+            self.settle_pool(now, name);
+            self.balance(now, name);
+            if !self.share_out(now) {
+                break;
+            }
+        }
+        self.settle_lists(now, name);
     }
 
     /// Lets one server act, then carries what it left behind.
@@ -217,6 +272,7 @@ impl Fleet {
         id: ServerId,
         act: impl FnOnce(&mut Server, &mut Context<'_>),
     ) {
+        let relief = self.has_relief(now, id);
         let Some(server) = self.servers.get_mut(index(id)) else {
             return;
         };
@@ -227,6 +283,7 @@ impl Fleet {
             next_input: &mut self.next_input,
             next_ticket: &mut self.next_ticket,
             starts: &mut self.starts,
+            relief,
             order: &mut self.order,
         };
         act(server, &mut cx);

@@ -1,6 +1,6 @@
 //! What servers leave behind, carried to whom it concerns.
 
-use super::{Fleet, index};
+use super::Fleet;
 use crate::{
     event::{Event, Reply},
     ids::ServerId,
@@ -43,24 +43,17 @@ impl Fleet {
                         });
                     }
                 }
+                Note::Unserved(call, parked) => {
+                    let server = self.server(id);
+                    if let Some(name) = server.map(|server| server.name().clone()) {
+                        self.unserved.push((name, call, parked));
+                    }
+                }
                 Note::Moved => self.on_moved(now, id),
                 Note::Lapsed => self.on_lapsed(now, id),
+                Note::Idle => self.on_idle(now, id),
                 Note::Gone => self.forget(now, id),
             }
-        }
-        self.finish_shutdown();
-    }
-
-    fn forget(&mut self, now: Time, id: ServerId) {
-        self.schedule(id, None);
-        if let Some(server) = self.servers.try_remove(index(id)) {
-            self.by_name.remove(server.name());
-            self.leave_order(now, id, server.name());
-            if let Some(last) = self.last_incarnation.get_mut(index(id)) {
-                *last = server.incarnation();
-            }
-            // Counters of servers that are gone stay part of the fleet's.
-            self.total.counts.add_life(&server.stats());
         }
     }
 

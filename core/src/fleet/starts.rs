@@ -24,6 +24,11 @@ impl Starts {
         }
     }
 
+    /// Those that start go on, also where they are more than the new limit.
+    pub(super) const fn set_limit(&mut self, limit: usize) {
+        self.limit = limit;
+    }
+
     /// Takes a place for `server`, or puts it at the end of the line.
     pub(crate) fn take(&mut self, server: ServerId) -> bool {
         if self.starting.len() < self.limit && self.waiting.is_empty() {

@@ -231,6 +231,10 @@ impl Redactor {
                 id,
                 config: Box::new(self.server(*config)),
             },
+            McpCommand::Reload { id, config } => McpCommand::Reload {
+                id,
+                config: Box::new(self.fleet(*config)),
+            },
             McpCommand::Execute {
                 call,
                 server,
@@ -355,9 +359,15 @@ impl Redactor {
             return effect;
         }
         match effect {
-            Effect::Open { link, server, kind } => Effect::Open {
+            Effect::Open {
                 link,
                 server,
+                replica,
+                kind,
+            } => Effect::Open {
+                link,
+                server,
+                replica,
                 kind: Arc::new(self.secrets.kind(&kind)),
             },
             Effect::Send { link, bytes } => {

@@ -7,6 +7,7 @@ use crate::{
     error::CallError,
     event::{Event, Health},
     ids::{CallId, CommandId, InputId},
+    server::Parked,
     wire::RawJson,
 };
 
@@ -33,6 +34,10 @@ pub(crate) enum Note {
     InputClosed(InputId),
     /// A health check found this.
     Checked(CommandId, Health),
+    /// This call was never sent, and waits in vain here: others of the pool can take it.
+    Unserved(CallId, Box<Parked>),
+    /// The server had nothing to do for as long as it was to tell.
+    Idle,
     /// The server is in another state.
     Moved,
     /// The server ended unexpectedly, and is to start again.

@@ -20,6 +20,8 @@ use crate::{
 pub(super) struct Calls {
     all: BTreeMap<CallId, Call>,
     queue: Queue,
+    /// Parked calls of which an attempt was lost that may have run.
+    lost: usize,
     in_flight: usize,
 }
 
@@ -52,7 +54,7 @@ pub(super) struct Call {
     /// How an attempt was lost of which something was written.
     pub(super) lost: Option<Box<Loss>>,
     /// Its place in the order of acceptance, over all servers.
-    ticket: u64,
+    pub(super) ticket: u64,
 }
 
 #[derive(Clone, PartialEq, Debug)]
@@ -178,6 +180,7 @@ impl Calls {
         };
         let place = call.place(id);
         let before = std::mem::replace(&mut call.stage, stage);
+        let lost = usize::from(call.lost.is_some());
         let after = call.stage.clone();
         let sent = before == Stage::Parked && matches!(after, Stage::Sent(_));
         if sent && !planted(Bug::QueueSlotLeak) {
@@ -185,8 +188,14 @@ impl Calls {
         } else {
             self.leave(place, &before);
         }
+        if before == Stage::Parked {
+            self.lost -= lost;
+        }
         match after {
-            Stage::Parked => self.queue.insert(place),
+            Stage::Parked => {
+                self.lost += lost;
+                self.queue.insert(place);
+            }
             Stage::Sent(_) | Stage::Pausing => self.in_flight += 1,
             Stage::Asking(_) => {}
         }
@@ -195,6 +204,9 @@ impl Calls {
     pub(super) fn remove(&mut self, id: CallId) -> Option<Call> {
         let call = self.all.remove(&id)?;
         self.leave(call.place(id), &call.stage);
+        if call.stage == Stage::Parked {
+            self.lost -= usize::from(call.lost.is_some());
+        }
         Some(call)
     }
 
@@ -213,6 +225,11 @@ impl Calls {
         self.queue.len()
     }
 
+    /// Calls waiting to be sent that did not run for certain.
+    pub(super) fn fresh(&self) -> usize {
+        self.queue.len() - self.queue.begun() - self.lost
+    }
+
     /// Calls of one client waiting to be sent.
     pub(super) fn queued_of(&self, client: Option<ClientId>) -> usize {
         self.queue.len_of(client)
@@ -222,6 +239,11 @@ impl Calls {
     /// for the application holds no place: people answer in their own time.
     pub(super) const fn in_flight(&self) -> usize {
         self.in_flight
+    }
+
+    /// Whether there is no call at all.
+    pub(super) fn is_empty(&self) -> bool {
+        self.all.is_empty()
     }
 
     /// Whether no call is begun and has not ended.

@@ -10,7 +10,6 @@ use super::{
     timers::Due,
 };
 use crate::{
-    config::Restart,
     error::{CallError, Exit, Limit, Sent},
     event::BreakerState,
     ids::CallId,
@@ -100,25 +99,7 @@ impl Server {
         options: &CallOptions,
     ) -> Result<Option<CallId>, CallError> {
         check_request(request)?;
-        let open = match &self.state {
-            State::Waiting(_)
-            | State::Starting(_)
-            | State::Probing(_)
-            | State::Handshaking(_)
-            | State::Warming(_)
-            | State::Ready(_)
-            | State::Backoff(_) => true,
-            State::Draining(_, after) => after.is_temporary(),
-            State::Closing(closing) => match &closing.after {
-                // Whether it starts again is judged when nothing is left of it.
-                After::Fail(_) => self.restart != Restart::Never,
-                after @ (After::Stop | After::Retire | After::Restart | After::Respawn) => {
-                    after.is_temporary()
-                }
-            },
-            State::Stopped | State::Failed(_) => false,
-        };
-        if !open {
+        if !self.is_open() {
             let (server, reason) = (self.name.clone(), self.why_unavailable());
             return Err(CallError::Unavailable { server, reason });
         }
@@ -129,25 +110,7 @@ impl Server {
                 retry_after,
             });
         }
-        let room = self.limits.in_flight.saturating_sub(self.calls.in_flight());
-        let sendable = match &self.state {
-            State::Ready(live)
-                if live.rotation == Rotation::In && live.session.link.has_credit() =>
-            {
-                room
-            }
-            State::Ready(_)
-            | State::Stopped
-            | State::Waiting(_)
-            | State::Starting(_)
-            | State::Probing(_)
-            | State::Handshaking(_)
-            | State::Warming(_)
-            | State::Draining(..)
-            | State::Closing(_)
-            | State::Backoff(_)
-            | State::Failed(_) => 0,
-        };
+        let sendable = self.sendable();
         let queued = self.calls.queued_of(options.client);
         let of_client = self.limits.queue_of_client();
         if of_client.is_some_and(|bound| queued >= bound.saturating_add(sendable)) {
@@ -160,6 +123,34 @@ impl Server {
         match self.calls.gives_way(options) {
             Some(call) => Ok(Some(call)),
             None => Err(self.overloaded(cx, Limit::Queue)),
+        }
+    }
+
+    /// How many more calls may wait, or can be sent at once.
+    pub(super) fn places(&self) -> usize {
+        let places = self.limits.queue.saturating_add(self.sendable());
+        places.saturating_sub(self.calls.queued())
+    }
+
+    /// How many more calls may be in flight now.
+    pub(super) fn sendable(&self) -> usize {
+        match &self.state {
+            State::Ready(live)
+                if live.rotation == Rotation::In && live.session.link.has_credit() =>
+            {
+                self.limits.in_flight.saturating_sub(self.calls.in_flight())
+            }
+            State::Ready(_)
+            | State::Stopped
+            | State::Waiting(_)
+            | State::Starting(_)
+            | State::Probing(_)
+            | State::Handshaking(_)
+            | State::Warming(_)
+            | State::Draining(..)
+            | State::Closing(_)
+            | State::Backoff(_)
+            | State::Failed(_) => 0,
         }
     }
 
@@ -368,6 +359,7 @@ impl Server {
             return;
         };
         self.timers.remove(call.due, Due::Call(id));
+        self.on_less_busy(cx.now);
         let (period, _) = call.sent_in;
         let lesson = match &outcome {
             // It waited for the application, or for its turn.
@@ -408,8 +400,10 @@ impl Server {
             if due || !self.breaker.spares(id) {
                 continue;
             }
-            if let Some(before) = self.calls.get_mut(id).and_then(|call| call.lost.take()) {
+            if let Some(before) = self.calls.get(id).and_then(|call| call.lost.clone()) {
                 self.end_gone(cx, id, &before, Sent::Unknown);
+            } else if cx.relief {
+                self.hand_over(cx, id);
             } else {
                 let server = self.name.clone();
                 let error = CallError::BreakerOpen {
@@ -486,19 +480,27 @@ impl Server {
         }
     }
 
-    /// Ends the calls that were never sent, and wait for a server that will not come. `loss` tells
-    /// of the crash, where there was one.
+    /// Ends the calls that were never sent, and wait for a server that will not come; leaves them
+    /// to others, where there are any. `loss` tells of the crash, where there was one.
     pub(super) fn refuse_parked(&mut self, cx: &mut Context<'_>, loss: Option<&Loss>) {
+        if cx.relief && !planted(Bug::ReliefForgotten) {
+            self.give_parked(cx, usize::MAX);
+        }
         for id in self.calls.fresh_ids() {
-            let before = self.calls.get_mut(id).and_then(|call| call.lost.take());
-            if let Some(before) = before {
-                self.end_gone(cx, id, &before, Sent::Unknown);
-            } else if let Some(loss) = loss {
-                self.end_gone(cx, id, loss, Sent::No);
-            } else {
-                let (server, reason) = (self.name.clone(), self.why_unavailable());
-                self.end_call(cx, id, Err(CallError::Unavailable { server, reason }));
-            }
+            self.refuse_call(cx, id, loss);
+        }
+    }
+
+    /// Ends a parked call that nobody will serve.
+    pub(super) fn refuse_call(&mut self, cx: &mut Context<'_>, id: CallId, loss: Option<&Loss>) {
+        let before = self.calls.get(id).and_then(|call| call.lost.clone());
+        if let Some(before) = before {
+            self.end_gone(cx, id, &before, Sent::Unknown);
+        } else if let Some(loss) = loss {
+            self.end_gone(cx, id, loss, Sent::No);
+        } else {
+            let (server, reason) = (self.name.clone(), self.why_unavailable());
+            self.end_call(cx, id, Err(CallError::Unavailable { server, reason }));
         }
     }
 

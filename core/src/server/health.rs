@@ -201,6 +201,7 @@ impl Server {
     fn health(&self, latency: Option<Duration>, problem: Option<String>) -> Health {
         Health {
             server: self.name.clone(),
+            replica: self.replica,
             state: self.state.word(),
             breaker: self.breaker.state(),
             latency,

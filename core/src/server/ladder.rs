@@ -42,7 +42,13 @@ impl Server {
             State::Ready(live) => {
                 let wait = grace.unwrap_or(self.limits.drain_timeout);
                 self.timers.arm(Timer::Drain, cx.now.after(wait));
-                for timer in [Timer::Listen, Timer::Health, Timer::Readiness, Timer::Page] {
+                for timer in [
+                    Timer::Listen,
+                    Timer::Health,
+                    Timer::Readiness,
+                    Timer::Page,
+                    Timer::Idle,
+                ] {
                     self.timers.disarm(timer);
                 }
                 self.catalog.abandon();
@@ -113,6 +119,7 @@ impl Server {
             Timer::Drain,
             Timer::Listen,
             Timer::Health,
+            Timer::Idle,
             Timer::Startup,
             Timer::Readiness,
             Timer::Page,
@@ -171,6 +178,7 @@ impl Server {
     pub(super) fn abandon(&self, cx: &mut Context<'_>) {
         cx.out.event(Event::Abandoned {
             server: self.name.clone(),
+            replica: self.replica,
             incarnation: self.incarnation,
             pid: self.pid,
         });
@@ -221,7 +229,6 @@ impl Server {
             After::Retire => {
                 self.enter(cx, State::Stopped);
                 self.refuse_parked(cx, None);
-                self.retire_waiters(cx);
                 cx.out.note(Note::Gone);
             }
             After::Restart => {

@@ -80,9 +80,17 @@ impl Server {
         self.leave(cx, After::Stop, grace);
     }
 
-    /// Stops the server after its calls; [`crate::link::Note::Gone`] tells when nothing is left.
-    pub(crate) fn retire(&mut self, cx: &mut Context<'_>) {
-        self.leave(cx, After::Retire, None);
+    /// Stops the server after its calls, for `grace` at most; [`crate::link::Note::Gone`] tells
+    /// when nothing is left.
+    pub(crate) fn retire(&mut self, cx: &mut Context<'_>, grace: Option<Duration>) {
+        self.leave(cx, After::Retire, grace);
+    }
+
+    /// Lets a server that was never started wait, with the calls it gets, until it is started.
+    pub(crate) fn hold(&mut self, cx: &mut Context<'_>) {
+        if let State::Stopped = self.state {
+            self.enter(cx, State::Waiting(Wait::for_turn(Opening::Probe)));
+        }
     }
 
     /// Takes a signal of the current incarnation. `false` where none is expected.
@@ -166,6 +174,7 @@ impl Server {
             Timer::Readiness => self.on_readiness_due(cx),
             Timer::Page => self.on_page_due(cx.now),
             Timer::Backoff | Timer::Revive => self.start(cx),
+            Timer::Idle => self.on_idle_due(cx),
             Timer::Dependency => self.give_up_dependency(cx),
             // Not single timers: they are dealt with where they are taken.
             Timer::Refresh
@@ -261,6 +270,8 @@ impl Server {
     fn on_ready(&mut self, now: Time) {
         self.budget.on_ready(now);
         self.begin_liveness(now);
+        self.on_less_busy(now);
+        self.arm_idle(now);
         self.begin_readiness(now);
         let State::Ready(live) = &self.state else {
             return;
@@ -317,6 +328,7 @@ impl Server {
         cx.out.effect(Effect::Open {
             link: self.link(),
             server: self.name.clone(),
+            replica: self.replica,
             kind: self.kind.clone(),
         });
         self.enter(cx, State::Starting(opening));

@@ -6,7 +6,9 @@ mod execute;
 mod health;
 mod ladder;
 mod lifecycle;
+mod lists;
 mod liveness;
+mod load;
 mod log;
 mod queue;
 mod readiness;
@@ -17,18 +19,18 @@ mod startup;
 mod state;
 mod timers;
 mod updates;
-mod waiters;
 mod waiting;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+pub(crate) use self::load::{Load, Parked};
 pub use self::timers::{Deadline, Timer};
-pub(crate) use self::waiters::Goal;
 use self::{
     breaker::Breaker,
     calls::Calls,
     health::{Asker, Check},
     liveness::Liveness,
+    load::Idle,
     log::LogRing,
     readiness::Readiness,
     restart::Budget,
@@ -37,11 +39,10 @@ use self::{
     startup::Startup,
     state::{Live, Rotation, State},
     timers::{Due, Timers},
-    waiters::Waiters,
 };
 use crate::{
     config::{Kind, Probes, Restart, Retry, ServerConfig, ServerLimits},
-    event::{BreakerState, CatalogKind, Event, ServerInfo, ServerState},
+    event::{BreakerState, CatalogKind, Event, ReplicaInfo, ServerInfo, ServerState},
     fleet::{Order, Starts},
     ids::{InputId, LinkId, ServerId, ServerName},
     link::{Note, Outbox},
@@ -63,8 +64,11 @@ pub(crate) struct Context<'a> {
     pub(crate) out: &'a mut Outbox,
     pub(crate) rng: &'a mut Rng,
     pub(crate) next_input: &'a mut u64,
+    /// The place of the next call in the order of acceptance, over all servers.
     pub(crate) next_ticket: &'a mut u64,
     pub(crate) starts: &'a mut Starts,
+    /// Whether another server can take the calls that this one cannot serve.
+    pub(crate) relief: bool,
     pub(crate) order: &'a mut Order,
 }
 
@@ -73,6 +77,7 @@ pub(crate) struct Context<'a> {
 pub(crate) struct Server {
     id: ServerId,
     name: ServerName,
+    replica: u32,
     kind: Arc<Kind>,
     enabled: bool,
     restart: Restart,
@@ -100,7 +105,7 @@ pub(crate) struct Server {
     start_due: Time,
     /// Deadlines of the machine's own requests, to take them back.
     request_due: BTreeMap<u64, Time>,
-    waiters: Waiters,
+    idle: Idle,
     timers: Timers,
     log: LogRing,
     meter: Meter,
@@ -111,6 +116,7 @@ impl Server {
     /// A stopped server whose next incarnation follows `last_incarnation`.
     pub(crate) fn new(
         id: ServerId,
+        replica: u32,
         config: ServerConfig,
         last_incarnation: u32,
         offer: Arc<Offer>,
@@ -128,6 +134,7 @@ impl Server {
         Self {
             id,
             name,
+            replica,
             kind: Arc::new(kind),
             enabled,
             restart,
@@ -152,7 +159,7 @@ impl Server {
             liveness: Liveness::default(),
             start_due: Time::ZERO,
             request_due: BTreeMap::new(),
-            waiters: Waiters::default(),
+            idle: Idle::default(),
             timers: Timers::default(),
             meter: Meter::default(),
             violations_told: 0,
@@ -238,20 +245,25 @@ impl Server {
         }
     }
 
+    pub(crate) const fn id(&self) -> ServerId {
+        self.id
+    }
+
     pub(crate) const fn name(&self) -> &ServerName {
         &self.name
     }
 
-    pub(crate) fn kind(&self) -> &Kind {
-        &self.kind
-    }
-
-    pub(crate) const fn is_enabled(&self) -> bool {
-        self.enabled
-    }
-
     pub(crate) const fn incarnation(&self) -> u32 {
         self.incarnation
+    }
+
+    /// What servers are told about the client from the next session on.
+    pub(crate) fn set_offer(&mut self, offer: Arc<Offer>) {
+        self.offer = offer;
+    }
+
+    pub(crate) const fn meter(&self) -> &Meter {
+        &self.meter
     }
 
     pub(crate) const fn is_ready(&self) -> bool {
@@ -311,6 +323,19 @@ impl Server {
             prompts: self.catalog.count(CatalogKind::Prompts),
             degraded: self.catalog.degraded().map(str::to_owned),
             stats: self.stats(),
+            replicas: Vec::new(),
+        }
+    }
+
+    pub(crate) fn replica_info(&self) -> ReplicaInfo {
+        ReplicaInfo {
+            replica: self.replica,
+            state: self.state.word(),
+            failure: self.state.failure().cloned(),
+            incarnation: self.incarnation,
+            pid: self.pid,
+            in_flight: self.calls.in_flight(),
+            queued: self.calls.queued(),
         }
     }
 
@@ -364,6 +389,7 @@ impl Server {
     fn tell_state(&self, cx: &mut Context<'_>) {
         cx.out.event(Event::ServerChanged {
             server: self.name.clone(),
+            replica: self.replica,
             incarnation: self.incarnation,
             state: self.state.word(),
             failure: self.state.failure().cloned(),
@@ -403,6 +429,7 @@ impl Server {
         self.meter.counts.breaker_opened += u64::from(state == BreakerState::Open);
         cx.out.event(Event::BreakerChanged {
             server: self.name.clone(),
+            replica: self.replica,
             state,
         });
     }

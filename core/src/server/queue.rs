@@ -153,6 +153,11 @@ impl Queue {
         self.by_client.get(&client).copied().unwrap_or_default()
     }
 
+    /// Calls that wait for their next round.
+    pub(super) fn begun(&self) -> usize {
+        self.again.len()
+    }
+
     /// Whether a call waits for its next round.
     pub(super) fn has_begun(&self) -> bool {
         !self.again.is_empty()

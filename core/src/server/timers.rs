@@ -51,6 +51,8 @@ pub enum Timer {
     Backoff,
     /// A server that used up its restarts may try once more.
     Revive,
+    /// A server that has nothing to do may be one too many by now.
+    Idle,
     /// A server that it comes after must be deployed by now; commands that wait for it end.
     Dependency,
     /// What follows for other servers from what became of one is done in the next turn.
@@ -71,7 +73,7 @@ pub enum Timer {
 
 impl Timer {
     /// Those that a server has one of.
-    pub(super) const SINGLE: [Self; 15] = [
+    pub(super) const SINGLE: [Self; 16] = [
         Self::Start,
         Self::Probe,
         Self::Drain,
@@ -87,6 +89,7 @@ impl Timer {
         Self::Page,
         Self::Dependency,
         Self::KillWait,
+        Self::Idle,
     ];
 
     const fn place(self) -> Option<usize> {
@@ -106,6 +109,7 @@ impl Timer {
             Self::Page => Some(12),
             Self::Dependency => Some(13),
             Self::KillWait => Some(14),
+            Self::Idle => Some(15),
             Self::Refresh | Self::Call | Self::Request | Self::Round | Self::Input | Self::Turn => {
                 None
             }

@@ -24,7 +24,6 @@ impl Server {
         self.dispatch(cx);
         self.read_lists(cx);
         self.finish_drain(cx);
-        self.settle_waiters(cx);
     }
 
     fn on_update(&mut self, cx: &mut Context<'_>, update: Update) {

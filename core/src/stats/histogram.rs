@@ -39,6 +39,15 @@ impl Histogram {
         self.max = self.max.max(sample);
     }
 
+    /// Takes in the samples of another.
+    pub(crate) fn add(&mut self, other: &Self) {
+        for (bucket, more) in self.buckets.iter_mut().zip(&other.buckets) {
+            *bucket += more;
+        }
+        self.count += other.count;
+        self.max = self.max.max(other.max);
+    }
+
     pub(crate) fn summary(&self) -> Latency {
         Latency {
             count: self.count,

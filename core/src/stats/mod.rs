@@ -114,6 +114,30 @@ pub struct Latency {
 }
 
 impl ErrorCounts {
+    const fn add(&mut self, other: &Self) {
+        // Taken apart whole, so that a new field cannot be forgotten.
+        let Self {
+            overloaded,
+            breaker_open,
+            unavailable,
+            timed_out,
+            cancelled,
+            server_gone,
+            rpc,
+            protocol,
+            other,
+        } = *other;
+        self.overloaded += overloaded;
+        self.breaker_open += breaker_open;
+        self.unavailable += unavailable;
+        self.timed_out += timed_out;
+        self.cancelled += cancelled;
+        self.server_gone += server_gone;
+        self.rpc += rpc;
+        self.protocol += protocol;
+        self.other += other;
+    }
+
     pub(crate) const fn count(&mut self, error: &CallError) {
         let counter = match error {
             CallError::Overloaded { .. } => &mut self.overloaded,
@@ -151,6 +175,15 @@ impl Meter {
             }
             Some(error) => self.counts.errors.count(error),
         }
+    }
+
+    /// Takes in what another counted, of calls and of servers.
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.latency.add(&other.latency);
+        self.counts.calls += other.counts.calls;
+        self.counts.succeeded += other.counts.succeeded;
+        self.counts.errors.add(&other.counts.errors);
+        self.counts.add_life(&other.counts);
     }
 
     pub(crate) fn median(&self) -> Duration {

@@ -7,9 +7,11 @@ use std::{
 };
 
 use mcp_fleet_core::{
-    CallOptions, Effect, Exit, LinkId, McpCommand, ServerId, ServerName, ServerState, Signal,
-    Timer,
-    config::{ElicitationCapability, FleetConfig, Kind, Probe, Restart, ServerConfig, Stdio},
+    CallOptions, Effect, Event, Exit, LinkId, McpCommand, ServerId, ServerName, ServerState,
+    Signal, Timer,
+    config::{
+        ElicitationCapability, FleetConfig, Kind, Probe, Replace, Restart, ServerConfig, Stdio,
+    },
 };
 use serde_json::{Value, json};
 
@@ -47,7 +49,7 @@ const SITUATIONS: [Situation; 26] = [
     ("failed for a while", spent),
 ];
 
-const TIMERS: [Timer; 20] = [
+const TIMERS: [Timer; 21] = [
     Timer::Start,
     Timer::Probe,
     Timer::Drain,
@@ -62,6 +64,7 @@ const TIMERS: [Timer; 20] = [
     Timer::Startup,
     Timer::Readiness,
     Timer::Page,
+    Timer::Idle,
     Timer::Listen,
     Timer::Refresh,
     Timer::Call,
@@ -72,7 +75,7 @@ const TIMERS: [Timer; 20] = [
 
 type Act = fn(&mut World, LinkId);
 
-const INPUTS: [(&str, Act); 15] = [
+const INPUTS: [(&str, Act); 16] = [
     ("opened", |world, link| {
         world.feed(Signal::Opened { link, pid: None });
     }),
@@ -113,6 +116,15 @@ const INPUTS: [(&str, Act); 15] = [
     ("undeploy", |world, _| undeploy(world)),
     ("update: replace", |world, _| {
         update(world, |config| {
+            config.kind = Kind::Stdio(Stdio {
+                command: "other".to_owned(),
+                ..Stdio::default()
+            });
+        });
+    }),
+    ("update: replace in turn", |world, _| {
+        update(world, |config| {
+            config.replace = Replace::InTurn;
             config.kind = Kind::Stdio(Stdio {
                 command: "other".to_owned(),
                 ..Stdio::default()
@@ -303,6 +315,8 @@ fn checked() -> (World, LinkId) {
     let mut world = World::new();
     let mut config = server("a");
     config.limits.health_interval = Duration::from_secs(1);
+    config.limits.replicas_max = 2;
+    config.limits.scale_down = Duration::from_millis(1500);
     let link = world.modern(config);
     (world, link)
 }
@@ -360,11 +374,17 @@ fn spent() -> (World, LinkId) {
 
 /// The states a server entered, and what the world was asked to do.
 fn come_of(world: &mut World) -> (Vec<&'static str>, Vec<String>) {
-    let mut states: Vec<_> = world
-        .states("a")
-        .iter()
-        .map(|state| state.as_str())
-        .collect();
+    let states = world.events.iter().filter_map(|event| match event {
+        // A replica that is to take over has a life of its own.
+        Event::ServerChanged {
+            server,
+            replica: 0,
+            state,
+            ..
+        } if server.as_str() == "a" => Some(state.as_str()),
+        _ => None,
+    });
+    let mut states: Vec<_> = states.collect();
     if world.fleet.stats().servers == 0 {
         states.push("gone");
     }
@@ -415,7 +435,7 @@ impl Chart {
             [] => "-".to_owned(),
             states => states.join(", "),
         };
-        let line = format!("  {input:22} | {next:30} | {}", effects.join(", "));
+        let line = format!("  {input:23} | {next:30} | {}", effects.join(", "));
         writeln!(self.table, "{}", line.trim_end()).unwrap();
         let mut from = from;
         for to in states {

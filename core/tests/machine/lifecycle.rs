@@ -5,7 +5,7 @@ use std::time::Duration;
 use mcp_fleet_core::{
     CallError, CommandError, Effect, Event, Exit, Failure, LinkId, McpCommand, Reply, Sent,
     ServerState, Signal,
-    config::{Kind, Stdio},
+    config::{Kind, Replace, Stdio},
 };
 use serde_json::json;
 
@@ -116,6 +116,7 @@ fn a_server_that_survives_sigkill_is_given_up_and_said_to_be_left() {
     assert_eq!(rungs(&mut world, link), ["abandon"]);
     let left = Event::Abandoned {
         server: server("a").name,
+        replica: 0,
         incarnation: link.incarnation,
         pid: Some(4711),
     };
@@ -366,6 +367,7 @@ fn limits_change_in_place_and_anything_else_starts_anew() {
     let link = world.modern(server("a"));
     let mut config = server("a");
     config.limits.in_flight = 1;
+    config.replace = Replace::InTurn;
     let tuned = Box::new(config.clone());
     let id = world.command(|id| McpCommand::UpdateConfig { id, config: tuned });
     assert_eq!(world.reply(id), Some(Ok(Reply::Done)));
@@ -699,12 +701,11 @@ fn disabling_a_server_ends_when_a_restart_brings_it_back() {
         id,
         server: "a".to_owned(),
     });
-    assert_eq!(world.reply(disable), None);
-    world.exit(link, Exit::Code(0));
-    world.opened();
     let Some(Err(CommandError::Superseded { by, .. })) = world.reply(disable) else {
         panic!()
     };
     assert_eq!(by, "restarted");
+    world.exit(link, Exit::Code(0));
+    world.opened();
     assert_eq!(world.reply(restart), None);
 }

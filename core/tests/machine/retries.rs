@@ -5,7 +5,7 @@ use std::time::Duration;
 use mcp_fleet_core::{
     CallError, CallId, CallOptions, Effect, Exit, LinkId, McpCommand, RawJson, Request, Sent,
     ServerState, Signal,
-    config::{Restart, Retry, ServerConfig},
+    config::{Replace, Restart, Retry, ServerConfig},
 };
 use serde_json::{Value, json};
 
@@ -185,20 +185,47 @@ fn a_list_that_changed_says_nothing_of_its_tools() {
     assert_eq!(sent_of(&mut world, lost), Some(Sent::Unknown));
 }
 
+fn update_program(world: &mut World, replace: Replace) {
+    let mut config = lasting(Retry::Idempotent);
+    let mcp_fleet_core::config::Kind::Stdio(stdio) = &mut config.kind else {
+        panic!()
+    };
+    stdio.command = "other".to_owned();
+    config.replace = replace;
+    let config = Box::new(config);
+    world.command(|id| McpCommand::UpdateConfig { id, config });
+}
+
 #[test]
 fn another_program_is_not_trusted_for_the_words_of_the_one_before() {
     let mut world = World::new();
     let link = ready(&mut world, lasting(Retry::Idempotent));
     let lost = call(&mut world, "look");
     world.wrote(link, 1 << 20);
-    let mut config = lasting(Retry::Idempotent);
-    let mcp_fleet_core::config::Kind::Stdio(stdio) = &mut config.kind else {
-        panic!()
-    };
-    stdio.command = "other".to_owned();
-    let config = Box::new(config);
-    world.command(|id| McpCommand::UpdateConfig { id, config });
+    update_program(&mut world, Replace::InTurn);
     world.exit(link, Exit::Code(0));
+    assert_eq!(sent_of(&mut world, lost), Some(Sent::Unknown));
+}
+
+#[test]
+fn a_call_that_may_have_run_is_not_made_again_by_those_who_take_over() {
+    let mut world = World::new();
+    let link = ready(&mut world, lasting(Retry::Idempotent));
+    let lost = call(&mut world, "look");
+    world.wrote(link, 1 << 20);
+    update_program(&mut world, Replace::Beside);
+    let next = world.opened();
+    world.exit(link, Exit::Code(1));
+    assert_eq!(
+        sent_of(&mut world, lost),
+        None,
+        "it waits for its own server"
+    );
+    world.feed(Signal::Opened {
+        link: next,
+        pid: None,
+    });
+    greet(&mut world, next, tools());
     assert_eq!(sent_of(&mut world, lost), Some(Sent::Unknown));
 }
 

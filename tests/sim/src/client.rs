@@ -213,6 +213,16 @@ impl Clients {
             let config = Box::new(world.setting.config(&server, dice));
             self.command(|id| McpCommand::UpdateConfig { id, config });
         }
+        if world.faults.strikes(Fault::Reload, dice) {
+            let mut fleet = world.setting.fleet.clone();
+            for name in &world.setting.names {
+                if !dice.one_in(4) {
+                    fleet.servers.push(world.setting.config(name, dice));
+                }
+            }
+            let config = Box::new(fleet);
+            self.command(|id| McpCommand::Reload { id, config });
+        }
         if world.faults.strikes(Fault::Blocked, dice) {
             let config = Box::new(world.setting.blocked_config(&server, dice));
             if dice.one_in(2) {

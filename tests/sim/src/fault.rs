@@ -115,6 +115,7 @@ faults! {
     Stuck, "F52", Link, "a start that does not come to an end, or a process that SIGKILL does not end", "given up after a wait, and said so";
     CommandStorm, "F56", Client, "restarts and stops without pause", "one life at a time; the last word counts";
     Reconfigure, "F57", Client, "changes limits and kinds of running servers", "limits change in place, kinds by a new life";
+    Reload, "F57", Client, "brings the fleet to another configuration", "each server gets what its change asks for; no call is refused while a replica takes it";
     ShortDrain, "F60", Client, "drains with calls that never end", "they end as `ServerGone` at the drain deadline";
     StaleSignal, "I6", Link, "signals of lives that are over", "counted and dropped";
     TimeBack, "I6", Clock, "time goes backwards", "no panic; nothing fires early";

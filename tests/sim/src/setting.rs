@@ -6,7 +6,8 @@ use mcp_fleet_core::{
     ServerName,
     config::{
         ClientCapabilities, ElicitationCapability, FleetConfig, FleetLimits, Kind, Probe, Probes,
-        Restart, Retry, Root, SamplingCapability, ServerConfig, ServerLimits, Stdio, Strategy,
+        Replace, Restart, Retry, Root, SamplingCapability, ServerConfig, ServerLimits, Stdio,
+        Strategy,
     },
 };
 
@@ -60,6 +61,7 @@ impl Setting {
         let mut config = ServerConfig::new(name, Kind::Stdio(stdio));
         config.enabled = !dice.one_in(10);
         config.restart = dice.pick(&[Restart::Always, Restart::OnFailure, Restart::Never]);
+        config.replace = dice.pick(&[Replace::Beside, Replace::Beside, Replace::InTurn]);
         config.probes = probes(dice);
         config.limits = self.limits(dice, &config.probes);
         config.retry = dice.pick(&[
@@ -144,6 +146,11 @@ impl Setting {
             restart_window: span(1),
             stable: span(0),
             revive: span(1),
+            probation: span(0),
+            scale_down: span(1),
+            replicas: dice.pick(&[1, 1, 1, 2, 3]),
+            replicas_max: dice.pick(&[0, 0, 2, 4]),
+            scale_queue: dice.pick(&[1, 3, 8]),
             startup_interval: soon(1),
             readiness_interval: soon(1) + wait,
             breaker_window: soon(5),

@@ -21,6 +21,12 @@ impl Violation {
             turns: 0,
         }
     }
+
+    /// Says of which server.
+    pub(crate) fn of(mut self, server: &str) -> Self {
+        self.message = format!("{server}: {}", self.message);
+        self
+    }
 }
 
 impl fmt::Display for Violation {

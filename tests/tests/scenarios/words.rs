@@ -78,6 +78,7 @@ pub(crate) fn info(info: &ServerInfo) -> String {
     let mut value = serde_json::to_value(info).unwrap();
     let members = value.as_object_mut().unwrap();
     members.remove("stats");
+    members.remove("replicas");
     if let Some(pid) = members.get_mut("pid").filter(|pid| pid.is_number()) {
         *pid = json!("<pid>");
     }
@@ -97,6 +98,7 @@ pub(crate) fn events(events: &[Event]) -> BTreeMap<String, String> {
                 state,
                 failure,
                 waiting,
+                ..
             } => {
                 let failure = failure.as_ref().map(|failure| format!(": {failure:?}"));
                 let waiting = waiting.as_ref().map(|waiting| format!(" for {waiting}"));

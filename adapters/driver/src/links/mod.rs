@@ -88,7 +88,9 @@ impl<R: AsyncRuntime> Links<R> {
     /// not open, or not any more, are ignored.
     pub fn perform(&mut self, effect: Effect) {
         match effect {
-            Effect::Open { link, server, kind } => self.open(link, server, &kind),
+            Effect::Open {
+                link, server, kind, ..
+            } => self.open(link, server, &kind),
             Effect::Send { link, bytes } => {
                 if let Some(open) = self.open.get(&link) {
                     // A write side that is gone has said so by a signal.

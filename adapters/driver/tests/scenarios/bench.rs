@@ -51,6 +51,7 @@ impl<R: AsyncRuntime> Bench<R> {
         self.links.perform(Effect::Open {
             link,
             server,
+            replica: 0,
             kind: Arc::new(kind),
         });
         link

@@ -5,6 +5,7 @@ use crate::{
     error::Obstacle,
     fleet::{Fleet, index},
     ids::{ServerId, ServerName},
+    pool::{Member, Role},
     server::Server,
     time::Time,
 };
@@ -17,7 +18,7 @@ impl Fleet {
                 return;
             };
             match errand {
-                Errand::Look => self.with_server(now, server, Server::look_again),
+                Errand::Look => self.look_again(now, server),
                 Errand::Anew if self.shutdown.is_none() => {
                     self.with_server(now, server, Server::begin_anew_in_company);
                 }
@@ -30,16 +31,26 @@ impl Fleet {
         }
     }
 
+    /// Lets all replicas of a server look again whether they may start, so that what one of them
+    /// says is true of the others too.
+    fn look_again(&mut self, now: Time, id: ServerId) {
+        let server = self.servers.get(index(id));
+        let Some(name) = server.map(|server| server.name().clone()) else {
+            return;
+        };
+        for member in self.bearers(&name) {
+            self.let_act(now, member, Server::look_again);
+        }
+        self.settle(now, &name);
+    }
+
     /// A server is in another state: those that wait for it are to look again.
     pub(in crate::fleet) fn on_moved(&mut self, now: Time, id: ServerId) {
         let Some(server) = self.servers.get(index(id)) else {
             return;
         };
         let name = server.name().clone();
-        let standing = self.standing(&name);
-        for waiting in self.order.on_standing(&name, standing) {
-            self.agenda.add(now, waiting, Errand::Look);
-        }
+        self.on_standing(now, &name);
         if self.shutdown.is_some() {
             self.on_moved_in_farewell(now, id, &name);
         }
@@ -57,26 +68,48 @@ impl Fleet {
         }
     }
 
-    /// A server is no more: those that wait for it are to look again.
+    /// A replica is no more, and perhaps with it its server: those that wait for it are to look
+    /// again.
     pub(in crate::fleet) fn leave_order(&mut self, now: Time, id: ServerId, name: &ServerName) {
         self.agenda.forget(id);
         self.farewell.release(id);
+        if self.by_name.contains_key(name) {
+            return self.on_standing(now, name);
+        }
         for waiting in self.order.remove(name) {
             self.agenda.add(now, waiting, Errand::Look);
         }
     }
 
-    /// How those that bear `name` stand to the servers that come after it.
+    /// Those that wait for a server look again where it stands otherwise than before.
+    pub(in crate::fleet) fn on_standing(&mut self, now: Time, name: &ServerName) {
+        let standing = self.standing(name);
+        for waiting in self.order.on_standing(name, standing) {
+            self.agenda.add(now, waiting, Errand::Look);
+        }
+    }
+
+    /// How those that bear `name` stand to the servers that come after it: as the one of them that
+    /// stands best, of those that stay.
     fn standing(&self, name: &ServerName) -> Standing {
-        self.bearers(name)
-            .filter_map(|id| self.servers.get(index(id)))
+        let pool = self.by_name.get(name);
+        let members = pool.into_iter().flat_map(|pool| {
+            let leaving = pool.is_leaving();
+            let stays = move |member: &&Member| leaving || member.role == Role::Serving;
+            pool.members().iter().filter(stays)
+        });
+        members
+            .filter_map(|member| self.servers.get(index(member.id)))
             .map(Server::standing)
-            .next()
+            .min_by_key(|standing| standing.distance())
             .unwrap_or(Standing::Not(Obstacle::NotDeployed))
     }
 
-    /// All servers that bear `name`.
+    /// All replicas that bear `name`.
     pub(super) fn bearers(&self, name: &ServerName) -> impl Iterator<Item = ServerId> + use<> {
-        self.by_name.get(name).copied().into_iter()
+        let pool = self.by_name.get(name);
+        let members: Option<Vec<ServerId>> =
+            pool.map(|pool| pool.members().iter().map(|member| member.id).collect());
+        members.map(Vec::into_iter).unwrap_or_default()
     }
 }

@@ -40,7 +40,10 @@ impl Fleet {
         let servers: Vec<(ServerName, ServerId)> = self
             .by_name
             .iter()
-            .map(|(name, id)| (name.clone(), *id))
+            .flat_map(|(name, pool)| {
+                let members = pool.members().iter();
+                members.map(|member| (name.clone(), member.id))
+            })
             .collect();
         let (kept, free): (Vec<_>, Vec<_>) = servers
             .into_iter()

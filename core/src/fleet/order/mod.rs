@@ -26,6 +26,21 @@ pub(crate) enum Standing {
     Not(Obstacle),
 }
 
+impl Standing {
+    /// How far it is to readiness.
+    const fn distance(self) -> u8 {
+        match self {
+            Self::Ready => 0,
+            Self::Not(Obstacle::NotReady) => 1,
+            Self::Not(Obstacle::Recovering) => 2,
+            Self::Not(Obstacle::Blocked) => 3,
+            Self::Not(Obstacle::Failed) => 4,
+            Self::Not(Obstacle::Stopped) => 5,
+            Self::Not(Obstacle::NotDeployed) => 6,
+        }
+    }
+}
+
 /// A server that another one waits for.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Awaited {
@@ -61,6 +76,11 @@ impl Order {
             groups,
             ..Self::default()
         }
+    }
+
+    /// Takes over other groups.
+    pub(super) fn set_groups(&mut self, groups: BTreeMap<String, Strategy>) {
+        self.groups = groups;
     }
 
     /// Gives a server its place, or another one. It keeps its number, and how it stands.

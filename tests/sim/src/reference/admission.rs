@@ -2,7 +2,12 @@
 
 use mcp_fleet_core::{CallError, CallId, CallOptions, Limit, Request, ServerState};
 
-use super::{ReferenceState, aftermath};
+use super::{
+    ReferenceState, aftermath,
+    calls::Call,
+    pools::{PoolBook, Role},
+    servers::ServerBook,
+};
 
 /// What must become of a new call in the turn that brings it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -19,6 +24,21 @@ pub(super) enum Verdict {
     Leaving(Room),
     /// It leaves, and its breaker is open.
     LeavingSpared,
+    /// It depends on which of several replicas it comes to.
+    Open(Chances),
+}
+
+/// What may become of a call where several replicas have a queue each.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Chances {
+    /// There may be no room.
+    full: bool,
+    /// Its client may have no room.
+    full_of_client: bool,
+    /// No replica may be there for it.
+    unavailable: bool,
+    /// All replicas may be spared calls.
+    spared: bool,
 }
 
 /// Room in the queue of a server.
@@ -38,6 +58,7 @@ impl Verdict {
             self,
             Self::Taken(Room::Free | Room::Made | Room::Perhaps)
                 | Self::Leaving(Room::Free | Room::Made | Room::Perhaps)
+                | Self::Open(_)
         )
     }
 
@@ -61,18 +82,30 @@ impl Verdict {
                 let full = match self {
                     Self::Full(full)
                     | Self::Taken(Room::None(full))
-                    | Self::Leaving(Room::None(full)) => Some(full),
-                    Self::Taken(Room::Perhaps) | Self::Leaving(Room::Perhaps) => Some(Limit::Queue),
-                    _ => None,
+                    | Self::Leaving(Room::None(full)) => full == *limit,
+                    Self::Taken(Room::Perhaps) | Self::Leaving(Room::Perhaps) => {
+                        *limit == Limit::Queue
+                    }
+                    Self::Open(chances) => match limit {
+                        Limit::Queue => chances.full,
+                        Limit::ClientQueue => chances.full_of_client,
+                        _ => false,
+                    },
+                    _ => false,
                 };
-                full == Some(*limit) && !retry_after.is_zero()
+                full && !retry_after.is_zero()
             }
-            CallError::Unavailable { .. } => matches!(
-                self,
-                Self::Unavailable | Self::Leaving(_) | Self::LeavingSpared
-            ),
+            CallError::Unavailable { .. } => {
+                let unavailable = matches!(self, Self::Open(chances) if chances.unavailable);
+                unavailable
+                    || matches!(
+                        self,
+                        Self::Unavailable | Self::Leaving(_) | Self::LeavingSpared
+                    )
+            }
             CallError::BreakerOpen { .. } => {
-                matches!(self, Self::BreakerOpen | Self::LeavingSpared)
+                let spared = matches!(self, Self::Open(chances) if chances.spared);
+                spared || matches!(self, Self::BreakerOpen | Self::LeavingSpared)
             }
             _ => self.allows_taking(),
         }
@@ -89,7 +122,7 @@ impl ReferenceState {
         if self.shut_down {
             return Verdict::ShuttingDown;
         }
-        let Some(book) = self.servers.get(server) else {
+        let Some(pool) = self.servers.get(server) else {
             return Verdict::NotFound;
         };
         if self.calls.open.len() >= self.limits.calls {
@@ -104,39 +137,95 @@ impl ReferenceState {
         if ["", "initialize"].contains(&request.method()) {
             return Verdict::Invalid;
         }
-        if aftermath::refuses_calls(book.state) {
+        match pool.only() {
+            Some(only) if !only.vague => self.judge_one(server, options),
+            Some(_) | None => self.judge_many(server, options),
+        }
+    }
+
+    fn judge_one(&mut self, server: &str, options: &CallOptions) -> Verdict {
+        let pool = self.servers.get(server);
+        let Some(book) = pool.and_then(PoolBook::only) else {
+            return Verdict::NotFound;
+        };
+        let state = book.state;
+        if aftermath::refuses_calls(state) {
             return Verdict::Unavailable;
         }
-        let stays = aftermath::takes_calls(book.state);
         if book.breaker.refuses(self.now) {
-            return if stays {
+            return if aftermath::takes_calls(state) {
                 Verdict::BreakerOpen
             } else {
                 Verdict::LeavingSpared
             };
         }
         let room = self.room(server, options);
-        if stays {
+        if aftermath::takes_calls(state) {
             Verdict::Taken(room)
         } else {
             Verdict::Leaving(room)
         }
     }
 
-    fn room(&mut self, server: &str, options: &CallOptions) -> Room {
-        let Some(book) = self.servers.get(server) else {
-            return Room::None(Limit::Queue);
+    /// In which queue a parked call waits is not known here, only how many wait in all.
+    fn judge_many(&mut self, server: &str, options: &CallOptions) -> Verdict {
+        let Some(pool) = self.servers.get(server) else {
+            return Verdict::NotFound;
         };
-        let (parked, in_flight) = self.calls.count(server);
-        let credit = self
-            .links
-            .of(server)
-            .is_some_and(|link| link.has_credit(book.limits.write_bytes));
-        let sendable = if book.state == ServerState::Ready && credit {
+        let of = |ready: bool| {
+            let serving = pool.of_role(Role::Serving);
+            serving.filter(move |member| {
+                let state = member.state;
+                aftermath::takes_calls(state) && (state == ServerState::Ready) == ready
+            })
+        };
+        let ready = of(true).count() > 0;
+        let some = of(ready).count() > 0;
+        let able = |member: &ServerBook| !aftermath::refuses_calls(member.state);
+        let mut staying = pool.members.values().filter(|m| m.role != Role::Leaving);
+        if !some && !staying.any(able) {
+            return Verdict::Unavailable;
+        }
+        let places = of(ready).map(|member| member.limits.queue + self.sendable(server, member));
+        let places: usize = places.sum();
+        let of_server = || self.calls.of(server).filter(|(_, call)| call.is_parked());
+        let theirs = of_server().filter(|(_, call)| call.client == options.client);
+        let bounds = pool.members.values();
+        let bounds = bounds.map(|member| member.limits.queue_per_client);
+        let bound = bounds.filter(|bound| *bound > 0).min();
+        let spared = pool.may_spare();
+        let chances = Chances {
+            spared,
+            full: spared || !some || of_server().count() >= places,
+            full_of_client: bound.is_some_and(|bound| theirs.count() >= bound),
+            unavailable: !some,
+        };
+        let may = |(_, call): &(&CallId, &Call)| call.stands_in_line() && !call.lost;
+        self.candidates = of_server().filter(may).map(|(id, _)| *id).collect();
+        Verdict::Open(chances)
+    }
+
+    /// Calls that one member could send at once.
+    fn sendable(&self, server: &str, book: &ServerBook) -> usize {
+        let in_flight = book
+            .slot
+            .map_or(0, |slot| self.calls.count_at(server, slot).0);
+        let link = self.links.of(book.slot);
+        let credit = link.is_some_and(|link| link.has_credit(book.limits.write_bytes));
+        if book.state == ServerState::Ready && credit {
             book.limits.in_flight.saturating_sub(in_flight)
         } else {
             0
+        }
+    }
+
+    fn room(&mut self, server: &str, options: &CallOptions) -> Room {
+        let pool = self.servers.get(server);
+        let Some(book) = pool.and_then(PoolBook::only) else {
+            return Room::None(Limit::Queue);
         };
+        let (parked, _) = self.calls.count(server);
+        let sendable = self.sendable(server, book);
         let of_server = self.calls.of(server);
         let theirs =
             of_server.filter(|(_, call)| call.is_parked() && call.client == options.client);

@@ -56,6 +56,11 @@ pub(super) fn may_restart(failure: &Failure, policy: Restart) -> bool {
     curable && wanted
 }
 
+/// Whether the session is open, and calls were taken.
+pub(super) const fn is_up(state: ServerState) -> bool {
+    matches!(state, ServerState::Ready | ServerState::Unready)
+}
+
 /// Whether the server has one of the places for servers that start.
 pub(super) const fn is_starting(state: ServerState) -> bool {
     matches!(
@@ -125,7 +130,7 @@ pub(super) const fn may_wait_for(state: ServerState, timer: Timer) -> bool {
             matches!(state, Closing)
         }
         Timer::Listen => matches!(state, Warming | Ready | Unready),
-        Timer::Refresh | Timer::Health | Timer::Readiness | Timer::Page => {
+        Timer::Refresh | Timer::Health | Timer::Readiness | Timer::Page | Timer::Idle => {
             matches!(state, Ready | Unready)
         }
         Timer::Request => matches!(state, Warming | Ready | Unready | Draining | Closing),

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use mcp_fleet_core::{CallId, ClientId, InputId, LinkId, Priority, Time};
+use mcp_fleet_core::{CallId, ClientId, InputId, LinkId, Priority, ServerId, Time};
 
 use crate::server::Answer;
 
@@ -16,6 +16,8 @@ pub(super) struct Call {
     pub(super) repeatable: bool,
     /// Its place in the order of acceptance.
     pub(super) ticket: u64,
+    /// Its deadline may be later, because it is not known which configuration decides.
+    pub(super) vague: bool,
     pub(super) timeout: std::time::Duration,
     pub(super) due: Time,
     pub(super) due_max: Time,
@@ -46,6 +48,11 @@ pub(super) enum Stage {
 }
 
 impl Call {
+    /// Where it was sent to, if it was.
+    pub(super) fn slot(&self) -> Option<ServerId> {
+        self.frames.last().map(|(link, _)| link.server)
+    }
+
     /// Whether it holds one of the places in flight.
     pub(super) const fn is_in_flight(&self) -> bool {
         matches!(self.stage, Stage::Sent(..) | Stage::Pausing(_))
@@ -118,6 +125,20 @@ impl Calls {
             .filter(|(_, call)| call.is_in_flight())
             .count();
         (parked, in_flight)
+    }
+
+    /// Calls in flight at one member, and those it has begun that wait to be sent again.
+    pub(super) fn count_at(&self, server: &str, slot: ServerId) -> (usize, usize) {
+        let here = |call: &&Call| call.slot() == Some(slot);
+        let calls = || self.of(server).map(|(_, call)| call).filter(here);
+        let in_flight = calls().filter(|call| call.is_in_flight()).count();
+        (in_flight, calls().filter(|call| call.is_parked()).count())
+    }
+
+    /// Calls that wait to be sent, and did not run.
+    pub(super) fn fresh(&self, server: &str) -> usize {
+        let fresh = |call: &Call| call.stands_in_line() && !call.lost;
+        self.of(server).filter(|(_, call)| fresh(call)).count()
     }
 
     pub(super) fn move_to(&mut self, id: CallId, stage: Stage) {

@@ -2,7 +2,7 @@
 
 use mcp_fleet_core::{CallId, Effect, LinkId, ServerState};
 
-use super::{ReferenceState, aftermath, calls::Stage};
+use super::{ReferenceState, aftermath, calls::Stage, pools::Role};
 use crate::{
     frame::Frame,
     violation::{Violation, promise},
@@ -15,8 +15,16 @@ impl ReferenceState {
     pub(super) fn on_effect(&mut self, effect: &Effect) -> Result<(), Violation> {
         let link = effect.link();
         match effect {
-            Effect::Open { server, .. } => {
-                self.links.open(self.now, link, server.as_str())?;
+            Effect::Open {
+                server, replica, ..
+            } => {
+                self.links.open(self.now, link, server.as_str(), *replica)?;
+                let pool = self.servers.get_mut(server.as_str());
+                let member = pool.and_then(|pool| pool.members.get_mut(replica));
+                promise!(member.is_some(), ALIVE, "{effect:?}");
+                if let Some(member) = member {
+                    member.slot = Some(link.server);
+                }
                 self.slots.insert(link.server, server.as_str().to_owned());
                 Ok(())
             }
@@ -32,7 +40,9 @@ impl ReferenceState {
             | Effect::Abandon { .. } => {
                 let now = self.now;
                 let server = self.slots.get(&link.server).cloned().unwrap_or_default();
-                let wait = self.servers.get(&server).map(|server| server.kill_wait_min);
+                let pool = self.servers.get(&server);
+                let member = pool.and_then(|pool| pool.of_slot(link.server));
+                let wait = member.map(|member| member.kill_wait_min);
                 let book = self.links.get_mut(link);
                 promise!(book.is_some(), ALIVE, "{effect:?}");
                 book.map_or(Ok(()), |book| {
@@ -44,18 +54,25 @@ impl ReferenceState {
 
     fn on_frame(&mut self, link: LinkId, length: u64, frame: &Frame) -> Result<(), Violation> {
         let server = self.slots.get(&link.server).cloned().unwrap_or_default();
-        let bounds = self.servers.get(&server);
+        let pool = self.servers.get(&server);
+        let bounds = pool.and_then(|pool| pool.of_slot(link.server));
         let write_bytes = bounds.map_or(u64::MAX, |server| server.limits.write_bytes);
         let interval = bounds.map_or_else(Default::default, |server| server.interval_min);
         let in_flight_max = bounds.map_or(0, |server| server.limits.in_flight);
         let state = bounds.map_or(ServerState::Stopped, |server| server.state);
         let open = aftermath::is_open(state);
+        // It may have got a call and begun to drain in one turn.
+        let left = bounds.is_some_and(|member| member.left_ready);
+        let state = if left { ServerState::Ready } else { state };
+        let bounds_role = bounds.map(|member| member.role);
+        let able = pool.is_some_and(|pool| pool.takes_calls() && !pool.may_spare());
         let Some(book) = self.links.get_mut(link) else {
             promise!(false, ALIVE, "{link:?} {frame:?}");
             return Ok(());
         };
-        if let Some(server) = self.servers.get_mut(&server) {
-            server.probes.on_frame(self.now, link, frame, state);
+        let pool = self.servers.get_mut(&server);
+        if let Some(member) = pool.and_then(|pool| pool.of_slot_mut(link.server)) {
+            member.probes.on_frame(self.now, link, frame, state);
         }
         let start = book.on_frame(self.now, length, frame, write_bytes, interval, open)?;
         if let Some(request) = frame.cancels {
@@ -71,7 +88,13 @@ impl ReferenceState {
             return Ok(());
         };
         let id = CallId(call);
-        let (_, in_flight) = self.calls.count(&server);
+        let (in_flight, _) = self.calls.count_at(&server, link.server);
+        let early = bounds_role == Some(Role::Coming) && able;
+        promise!(
+            !early,
+            "newcomers get no calls while the others take them",
+            "{id:?}"
+        );
         promise!(
             in_flight < in_flight_max,
             "calls in flight are bounded",
@@ -89,6 +112,10 @@ impl ReferenceState {
         state: ServerState,
     ) -> Result<(), Violation> {
         let now = self.now;
+        let name = self.slots.get(&link.server);
+        let pool = name.and_then(|name| self.servers.get(name));
+        let member = pool.and_then(|pool| pool.of_slot(link.server));
+        let percent = member.map_or(0, |member| member.limits.retry_percent);
         let ended = self.calls.ended.contains(&id);
         let Some(call) = self.calls.open.get_mut(&id) else {
             promise!(
@@ -117,8 +144,9 @@ impl ReferenceState {
             "calls go to servers that take them",
             "{id:?} while {state}"
         );
-        if let Some(book) = self.servers.get(&call.server) {
-            let spared = call.rounds == 0 && !book.breaker.lets_through(id);
+        let pool = self.servers.get(&call.server);
+        if let Some(book) = pool.and_then(|pool| pool.of_slot(link.server)) {
+            let spared = call.rounds == 0 && !book.vague && !book.breaker.lets_through(id);
             promise!(
                 !spared,
                 "an open breaker sends nothing, a half-open one a single call",
@@ -135,8 +163,8 @@ impl ReferenceState {
         if call.rounds > 0 {
             call.start_anew(now);
         }
-        if first && let Some(server) = self.servers.get_mut(&call.server) {
-            server.retries.earn(server.limits.retry_percent);
+        if first && let Some(pool) = self.servers.get_mut(&call.server) {
+            pool.retries.earn(percent);
         }
         self.calls.move_to(id, Stage::Sent(link, request));
         self.judge_turn(id)

@@ -36,17 +36,23 @@ impl ReferenceState {
             }
             Event::ServerChanged {
                 server,
+                replica,
                 state,
                 failure,
                 waiting,
                 ..
             } => {
-                let newest = self.links.newest(server.as_str());
-                let Some(book) = self.servers.get_mut(server.as_str()) else {
+                let Some(pool) = self.servers.get_mut(server.as_str()) else {
                     promise!(false, "only deployed servers change", "{server}");
                     return Ok(());
                 };
+                if !pool.restarts.is_empty() {
+                    pool.forgive();
+                }
+                let book = pool.member(self.now, *replica, *state);
+                let newest = self.links.newest(book.slot);
                 let before = book.state;
+                book.waiting.clone_from(waiting);
                 book.enter(*state)?;
                 promise!(
                     failure.is_none()
@@ -57,21 +63,37 @@ impl ReferenceState {
                 if let (Some(failure), ServerState::Backoff) = (failure, state) {
                     book.grant_restart(failure, self.now)?;
                 }
-                if let (Some(failure), Some((_, link))) = (failure, newest) {
+                if let (Some(failure), Some(link)) = (failure, newest) {
                     book.judge_failure(failure, self.now, link)?;
                 }
-                self.follow_order(server.as_str(), before, *state, waiting.as_ref())
+                if failure.is_some() {
+                    pool.on_failed(*replica);
+                }
+                self.follow_order(server.as_str(), *replica, before)
             }
-            Event::BreakerChanged { server, state } => {
-                self.breakers.push((server.as_str().to_owned(), *state));
+            Event::RolledBack { server, error } => match self.servers.get_mut(server.as_str()) {
+                Some(pool) => {
+                    let blocked = matches!(error, CommandError::Blocked { .. });
+                    pool.on_rolled_back(self.now, blocked)
+                }
+                None => Ok(()),
+            },
+            Event::BreakerChanged {
+                server,
+                replica,
+                state,
+            } => {
+                let who = (server.as_str().to_owned(), *replica);
+                self.breakers.push((who, *state));
                 Ok(())
             }
             Event::Abandoned {
                 server,
+                replica,
                 incarnation,
                 ..
             } => {
-                let link = self.links.life(server.as_str(), *incarnation);
+                let link = self.links.life(server.as_str(), *replica, *incarnation);
                 promise!(link.is_some(), "what is left behind was there", "{server}");
                 link.map_or(Ok(()), super::links::LinkBook::on_abandoned)
             }
@@ -94,7 +116,11 @@ impl ReferenceState {
                 server, entries, ..
             } => {
                 let known = self.servers.get(server.as_str());
-                let bound = known.map_or(0, |server| server.limits.entries);
+                let bounds = known.map(|pool| {
+                    let bounds = pool.members.values().map(|member| member.limits.entries);
+                    bounds.max().unwrap_or_default()
+                });
+                let bound = bounds.unwrap_or_default();
                 promise!(*entries <= bound, "lists are bounded", "{entries} entries");
                 Ok(())
             }
@@ -114,10 +140,16 @@ impl ReferenceState {
             "{id:?} {outcome:?}"
         );
         match (command, outcome) {
-            (Some(Command::Undeploy(server)), Ok(_)) => {
-                self.servers.remove(&server);
-                self.order.remove(&server);
-                self.slots.retain(|_, name| *name != server);
+            (Some(Command::Restart(server)), _) => {
+                if let Some(pool) = self.servers.get_mut(&server) {
+                    pool.restarts.remove(&id);
+                    pool.forgive();
+                }
+            }
+            (Some(Command::Replace(server)), Ok(_)) => {
+                if let Some(pool) = self.servers.get_mut(&server) {
+                    pool.said_so = true;
+                }
             }
             (Some(Command::Answer { known }), outcome) => {
                 promise!(known == outcome.is_ok(), ONE_END, "{id:?} {outcome:?}");
@@ -166,7 +198,10 @@ impl ReferenceState {
         );
         self.last_input = input.0;
         let name = server.as_str().to_owned();
-        let bound = self.servers.get(&name).map_or(0, |book| book.limits.inputs);
+        let bound = self.servers.get(&name).map_or(0, |pool| {
+            let bounds = pool.members.values().map(|member| member.limits.inputs);
+            bounds.sum()
+        });
         let open = self
             .inputs
             .values()
@@ -222,6 +257,13 @@ impl ReferenceState {
             return Ok(());
         };
         self.judge_outcome(id, call, outcome)?;
+        let refused = matches!(
+            outcome,
+            Err(CallError::Unavailable { .. } | CallError::ServerGone { sent: Sent::No, .. })
+        );
+        if refused && call.is_fresh() && self.verdict.is_none_or(|(new, _)| new != id) {
+            self.left_alone.push((id, call.server.clone()));
+        }
         if let (
             Err(CallError::TimedOut { .. } | CallError::Cancelled { .. }),
             Stage::Sent(link, request),
@@ -235,7 +277,8 @@ impl ReferenceState {
                 self.notices.insert((*link, *request));
             }
         }
-        if let Some(server) = self.servers.get_mut(&call.server) {
+        let pool = self.servers.get_mut(&call.server);
+        if let Some(server) = pool.and_then(|pool| pool.holder_mut(call.slot())) {
             let waited = matches!(call.stage, Stage::Sent(..));
             let sent = (call.period, call.incarnation, waited);
             let limits = &server.limits;
@@ -275,10 +318,8 @@ impl ReferenceState {
                 as_told(fate == Some(&Fate::Answered(Answer::Error(error.code))))
             }
             CallError::Protocol { .. } => {
-                let bound = self
-                    .servers
-                    .get(&call.server)
-                    .map_or(0, |book| book.limits.rounds);
+                let member = self.member_of(call);
+                let bound = member.map_or(0, |member| member.limits.rounds);
                 let too_many = in_round && call.rounds > bound;
                 as_told(
                     too_many
@@ -304,12 +345,16 @@ impl ReferenceState {
             CallError::ServerGone { sent, .. } => self.judge_gone(id, call, *sent),
             refusal => {
                 let verdict = self.verdict.filter(|(new, _)| *new == id);
-                let spared = self.servers.get(&call.server).is_some_and(|book| {
+                let spared = self.servers.get(&call.server).is_some_and(|pool| {
                     let wait = match refusal {
                         CallError::BreakerOpen { retry_after, .. } => *retry_after,
                         _ => return false,
                     };
-                    promised(wait, book.breaker_open_max) && !book.breaker.lets_through(id)
+                    let members = pool.members.values();
+                    let longest = members.map(|member| member.breaker_open_max).max();
+                    let known = pool.only().filter(|only| !only.vague);
+                    promised(wait, longest.unwrap_or_default())
+                        && known.is_none_or(|only| !only.breaker.lets_through(id))
                 });
                 let never = !call.may_have_run();
                 let lost = (matches!(refusal, CallError::Unavailable { .. }) || spared) && never;
@@ -332,9 +377,9 @@ impl ReferenceState {
             return judge_sent(id, sent, call.lost);
         };
         let book = self.links.get(*link);
-        let closing =
-            |name| self.servers.get(name).map(|book| book.state) == Some(ServerState::Closing);
-        let gone = book.is_some_and(|book| book.over || book.input_closed || closing(&book.server));
+        let member = self.member_of(call);
+        let closing = member.map(|member| member.state) == Some(ServerState::Closing);
+        let gone = book.is_some_and(|book| book.over || book.input_closed || closing);
         promise!(gone, OWN_ANSWER, "{id:?}: {link:?} is not gone");
         let written = book.is_some_and(|book| book.wrote > *start);
         judge_sent(id, sent, written || call.rounds > 0 || call.lost)

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use mcp_fleet_core::{
     CallError, CallId, CommandError, CommandId, Event, InputId, LinkId, McpCommand, Request,
-    ServerState, Signal, config::ServerConfig,
+    ServerState, Signal,
+    config::{FleetConfig, ServerConfig},
 };
 
 use super::{
@@ -34,19 +35,39 @@ impl ReferenceState {
                 }
             }
             McpCommand::UpdateConfig { id, config } => {
-                self.begin(*id, Command::Other);
+                let refused = refused(*id, events);
+                let beside = !refused && self.reconfigure(config);
+                let command = if beside {
+                    Command::Replace(config.name.as_str().to_owned())
+                } else {
+                    Command::Other
+                };
+                self.begin(*id, command);
                 self.judge_place(*id, config, events)?;
-                if !refused(*id, events) {
+                if !refused {
                     self.order.place(config);
-                    self.reconfigure(config);
                 }
             }
             McpCommand::Undeploy { id, server } => {
-                self.begin(*id, Command::Undeploy(server.clone()));
+                self.begin(*id, Command::Other);
+                if !refused(*id, events)
+                    && let Some(pool) = self.servers.get_mut(server)
+                {
+                    pool.undeploy();
+                }
+            }
+            McpCommand::Reload { id, config } => {
+                self.begin(*id, Command::Other);
+                if !refused(*id, events) {
+                    self.on_reload(config);
+                }
             }
             McpCommand::Shutdown { id, .. } => {
                 self.begin(*id, Command::Other);
                 self.shut_down = true;
+                for (_, pool) in self.servers.iter_mut() {
+                    pool.shut_down();
+                }
             }
             McpCommand::Answer { id, input, answer } => {
                 let known = self.inputs.contains_key(input);
@@ -54,10 +75,11 @@ impl ReferenceState {
                 self.on_answer(*input, answer.is_ok());
             }
             McpCommand::Restart { id, server } => {
-                self.begin(*id, Command::Other);
+                self.begin(*id, Command::Restart(server.clone()));
                 self.reset_breaker(*id, server, events);
-                if let Some(server) = self.servers.get_mut(server) {
-                    server.forgive();
+                if let Some(pool) = self.servers.get_mut(server) {
+                    pool.forgive();
+                    pool.restarts.insert(*id);
                 }
             }
             McpCommand::HealthCheck { id, .. }
@@ -81,12 +103,25 @@ impl ReferenceState {
                 let verdict = self.judge(server, request, options);
                 self.joins_line(server, options.priority, options.client);
                 self.verdict = Some((*call, verdict));
-                let (limits, now) = (self.servers.get(server).map(|book| &book.limits), self.now);
+                let (limits, now) = (
+                    self.servers.get(server).map(|pool| &pool.config.limits),
+                    self.now,
+                );
                 let (timeout, timeout_max) = limits.map_or_else(Default::default, |limits| {
                     (
                         options.timeout.unwrap_or(limits.timeout),
                         limits.timeout_max,
                     )
+                });
+                // Newcomers have deadlines of their own.
+                let pool = self.servers.get(server);
+                let coming = pool.filter(|pool| !pool.takes_calls());
+                let coming = coming.and_then(|pool| pool.coming.as_ref());
+                let other = coming.map(|config| &config.limits);
+                let vague = other.is_some();
+                let (timeout, timeout_max) = other.map_or((timeout, timeout_max), |limits| {
+                    let own = options.timeout.unwrap_or(limits.timeout);
+                    (timeout.min(own), timeout_max.min(limits.timeout_max))
                 });
                 let ticket = self.calls.ticket();
                 let call_book = Call {
@@ -95,6 +130,7 @@ impl ReferenceState {
                     priority: options.priority,
                     repeatable: matches!(request, Request::Tool { name, .. } if name == REPEATABLE),
                     ticket,
+                    vague,
                     timeout,
                     due: now.after(timeout),
                     due_max: now.after(timeout_max.max(timeout)),
@@ -111,9 +147,10 @@ impl ReferenceState {
                 };
                 self.calls.open.insert(*call, call_book);
                 if !turned_away(*call, events)
-                    && let Some(server) = self.servers.get_mut(server)
+                    && let Some(pool) = self.servers.get_mut(server)
+                    && let Some(only) = pool.holder_mut(None)
                 {
-                    server.breaker.on_taken(now, *call);
+                    only.breaker.on_taken(now, *call);
                 }
             }
             _ => {}
@@ -124,9 +161,10 @@ impl ReferenceState {
     /// What the operator wants anew is judged anew.
     fn reset_breaker(&mut self, id: CommandId, server: &str, events: &[Event]) {
         if !refused(id, events)
-            && let Some(server) = self.servers.get_mut(server)
+            && let Some(pool) = self.servers.get_mut(server)
+            && let Some(only) = pool.holder_mut(None)
         {
-            server.breaker.reset();
+            only.breaker.reset();
         }
     }
 
@@ -134,12 +172,37 @@ impl ReferenceState {
         self.commands.insert(id, command);
     }
 
-    fn reconfigure(&mut self, config: &ServerConfig) {
-        if let Some(server) = self.servers.get_mut(config.name.as_str()) {
-            server.reconfigure(config);
-            // Another kind is a fresh start; to forgive too much is to ask too little.
-            server.forgive();
+    /// Whether newcomers start beside the others by that.
+    fn reconfigure(&mut self, config: &ServerConfig) -> bool {
+        let pool = self.servers.get_mut(config.name.as_str());
+        pool.is_some_and(|pool| pool.reconfigure(config))
+    }
+
+    /// Each server of the configuration is added or changed, those that left it are undeployed.
+    fn on_reload(&mut self, config: &FleetConfig) {
+        let named = |name: &str| {
+            let mut servers = config.servers.iter();
+            servers.any(|server| server.name.as_str() == name)
+        };
+        for (name, pool) in self.servers.iter_mut() {
+            if self.declared.contains(name) && !named(name) {
+                pool.undeploy();
+            }
         }
+        for server in &config.servers {
+            let name = server.name.as_str();
+            match self.servers.get(name) {
+                Some(pool) if !pool.leaving => drop(self.reconfigure(server)),
+                Some(_) => self.servers.add(server),
+                None => {
+                    self.servers.add(server);
+                    self.doubtful.insert(name.to_owned());
+                }
+            }
+        }
+        self.order.reload(config);
+        let names = config.servers.iter().map(|server| server.name.as_str());
+        self.declared = names.map(str::to_owned).collect();
     }
 
     fn on_cancel(&mut self, id: CallId) {
@@ -206,16 +269,22 @@ impl ReferenceState {
             return;
         };
         let own = events.iter().any(|event| match event {
-            Event::ServerChanged { server, state, .. } => {
+            Event::ServerChanged {
+                server,
+                replica,
+                state,
+                ..
+            } => {
                 let failed = matches!(state, ServerState::Backoff | ServerState::Failed);
-                failed && server.as_str() == book.server
+                failed && server.as_str() == book.server && *replica == book.replica
             }
             _ => false,
         });
         if !own {
             return;
         }
-        let Some(server) = self.servers.get_mut(&book.server) else {
+        let pool = self.servers.get_mut(&book.server);
+        let Some(server) = pool.and_then(|pool| pool.of_slot_mut(link.server)) else {
             return;
         };
         for (id, call) in self.calls.of(&book.server) {
@@ -224,7 +293,7 @@ impl ReferenceState {
                 .last()
                 .is_some_and(|(_, start)| book.wrote > *start);
             let begun = matches!(call.stage, Stage::Sent(..)) && written || call.rounds > 0;
-            if begun {
+            if begun && call.slot() == Some(link.server) {
                 let sent = (call.period, call.incarnation);
                 server.breaker.on_lost(self.now, *id, sent, &server.limits);
             }
@@ -239,7 +308,7 @@ impl ReferenceState {
         let line_bytes = self
             .servers
             .get(&book.server)
-            .map_or(0, |server| server.limits.line_bytes);
+            .map_or(0, |pool| pool.config.limits.line_bytes);
         if book.unreadable {
             return;
         }
@@ -257,7 +326,8 @@ impl ReferenceState {
             Meaning::Answer { request, answer } => {
                 book.vouches |= matches!(answer, Answer::Result(text) if text.contains(VOUCHER));
                 book.botched |= book.is_greeting(*request);
-                if let Some(server) = self.servers.get_mut(&book.server) {
+                let pool = self.servers.get_mut(&book.server);
+                if let Some(server) = pool.and_then(|pool| pool.of_slot_mut(link.server)) {
                     server.probes.on_answer(link, *request, answer);
                 }
                 if let Some(call) = self.calls.in_flight.get(&(link, *request)).copied() {
@@ -284,10 +354,10 @@ impl ReferenceState {
         let Some(call) = self.calls.open.get_mut(&id) else {
             return;
         };
-        let pause = self
-            .servers
-            .get(&call.server)
-            .map_or_else(Default::default, |server| server.limits.round_pause);
+        let slot = call.slot();
+        let pool = self.servers.get(&call.server);
+        let member = pool.zip(slot).and_then(|(pool, slot)| pool.of_slot(slot));
+        let pause = member.map_or_else(Default::default, |member| member.limits.round_pause);
         let again = self.now.after(pause);
         let stage = match answer {
             Answer::Round {
@@ -357,6 +427,8 @@ fn refused(id: CommandId, events: &[Event]) -> bool {
                 | CommandError::AlreadyDeployed { .. }
                 | CommandError::FleetFull { .. }
                 | CommandError::Overloaded { .. }
+                | CommandError::Superseded { .. }
+                | CommandError::TooManyReloads { .. }
                 | CommandError::Invalid { .. }
         ),
         _ => false,

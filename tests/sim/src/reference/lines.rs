@@ -18,6 +18,8 @@ const ALL: [Priority; 3] = [Priority::High, Priority::Normal, Priority::Low];
 /// What is remembered of the lines of one server.
 #[derive(Debug, Default)]
 pub(super) struct Lines {
+    /// Several replicas had a queue each, with turns of its own.
+    blurred: bool,
     moves: u64,
     /// When each client last joined its line, and when it was last served.
     turns: BTreeMap<(Priority, Option<ClientId>), Turns>,
@@ -62,6 +64,23 @@ impl ReferenceState {
         let sent = &self.calls.open[&id];
         let (server, again) = (sent.server.clone(), sent.rounds > 0);
         let (priority, client, ticket) = (sent.priority, sent.client, sent.ticket);
+        let several = self
+            .servers
+            .get(&server)
+            .is_some_and(|pool| pool.only().is_none());
+        if several {
+            if let Some(pool) = self.servers.get_mut(&server) {
+                pool.lines.blur();
+            }
+            return Ok(());
+        }
+        if self
+            .servers
+            .get(&server)
+            .is_some_and(|pool| pool.lines.is_blurred())
+        {
+            return Ok(());
+        }
         let others = || self.calls.of(&server).filter(|(_, call)| call.is_parked());
         let back = others().find(|(_, call)| call.rounds > 0 && (!again || call.ticket < ticket));
         promise!(
@@ -121,6 +140,10 @@ impl ReferenceState {
     /// A class without calls begins anew.
     pub(super) fn forget_empty_classes(&mut self) {
         for (name, book) in self.servers.iter_mut() {
+            if book.lines.is_blurred() && book.only().is_some() && self.calls.of(name).count() == 0
+            {
+                book.lines = Lines::default();
+            }
             book.lines.overtaken.retain(|class, _| {
                 let mut of_server = self.calls.of(name);
                 of_server.any(|(_, call)| call.stands_in_line() && call.priority == *class)
@@ -130,6 +153,15 @@ impl ReferenceState {
 }
 
 impl Lines {
+    /// Whose turn it is cannot be known any more while calls wait that were there before.
+    pub(super) const fn blur(&mut self) {
+        self.blurred = true;
+    }
+
+    const fn is_blurred(&self) -> bool {
+        self.blurred
+    }
+
     fn serve(&mut self, priority: Priority, client: Option<ClientId>, before: &[Priority]) {
         self.moves += 1;
         self.turns.entry((priority, client)).or_default().served = self.moves;

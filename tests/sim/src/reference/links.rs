@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use mcp_fleet_core::{Effect, LinkId, Signal, Time};
+use mcp_fleet_core::{Effect, LinkId, ServerId, Signal, Time};
 
 use crate::{
     frame::Frame,
@@ -23,6 +23,7 @@ const CREDIT: &str = "bytes on their way are bounded";
 #[derive(Debug, Default)]
 pub(super) struct LinkBook {
     pub(super) server: String,
+    pub(super) replica: u32,
     pub(super) opened_at: Time,
     pub(super) over: bool,
     pub(super) handed: u64,
@@ -57,9 +58,10 @@ pub(super) struct LinkBook {
 }
 
 impl LinkBook {
-    pub(super) fn new(server: String, opened_at: Time) -> Self {
+    pub(super) fn new(server: String, replica: u32, opened_at: Time) -> Self {
         Self {
             server,
+            replica,
             opened_at,
             ..Self::default()
         }
@@ -226,7 +228,13 @@ impl LinkBook {
 pub(super) struct Links(BTreeMap<LinkId, LinkBook>);
 
 impl Links {
-    pub(super) fn open(&mut self, now: Time, link: LinkId, server: &str) -> Result<(), Violation> {
+    pub(super) fn open(
+        &mut self,
+        now: Time,
+        link: LinkId,
+        server: &str,
+        replica: u32,
+    ) -> Result<(), Violation> {
         let mut of_slot = self.0.iter().filter(|(id, _)| id.server == link.server);
         let other = of_slot.find(|(id, book)| !book.over || **id >= link);
         promise!(
@@ -235,9 +243,11 @@ impl Links {
             "{link:?} beside or after {other:?}"
         );
         let mut of_name = self.0.values();
-        let twin = of_name.find(|book| !book.over && book.server == server);
+        let twin =
+            of_name.find(|book| !book.over && book.server == server && book.replica == replica);
         promise!(twin.is_none(), ONE_LIFE, "{link:?} beside {twin:?}");
-        self.0.insert(link, LinkBook::new(server.to_owned(), now));
+        self.0
+            .insert(link, LinkBook::new(server.to_owned(), replica, now));
         Ok(())
     }
 
@@ -254,29 +264,43 @@ impl Links {
         self.0.get_mut(&link)
     }
 
-    /// The live link of a server.
-    pub(super) fn of(&self, server: &str) -> Option<&LinkBook> {
-        self.0
-            .values()
-            .rev()
-            .find(|book| !book.over && book.server == server)
+    /// The live link of a slot.
+    pub(super) fn of(&self, slot: Option<ServerId>) -> Option<&LinkBook> {
+        self.newest(slot).filter(|book| !book.over)
     }
 
-    /// One life of a server.
-    pub(super) fn life(&mut self, server: &str, incarnation: u32) -> Option<&mut LinkBook> {
+    /// The newest link of a slot, live or not.
+    pub(super) fn newest(&self, slot: Option<ServerId>) -> Option<&LinkBook> {
+        let server = slot?;
+        let link = |incarnation| LinkId {
+            server,
+            incarnation,
+        };
+        let mut of_slot = self.0.range(link(0)..=link(u32::MAX));
+        of_slot.next_back().map(|(_, book)| book)
+    }
+
+    /// One life of a replica.
+    pub(super) fn life(
+        &mut self,
+        server: &str,
+        replica: u32,
+        incarnation: u32,
+    ) -> Option<&mut LinkBook> {
         self.0
             .iter_mut()
-            .filter(|(id, book)| id.incarnation == incarnation && book.server == server)
+            .filter(|(id, book)| {
+                id.incarnation == incarnation && book.server == server && book.replica == replica
+            })
             .max_by_key(|(_, book)| book.opened_at)
             .map(|(_, book)| book)
     }
 
-    /// The newest link of a server, live or not.
-    pub(super) fn newest(&self, server: &str) -> Option<(&LinkId, &LinkBook)> {
+    /// Whether a server has a live link.
+    pub(super) fn any_of(&self, server: &str) -> bool {
         self.0
-            .iter()
-            .filter(|(_, book)| book.server == server)
-            .max_by_key(|(id, book)| (book.opened_at, **id))
+            .values()
+            .any(|book| !book.over && book.server == server)
     }
 
     pub(super) fn all_over(&self) -> bool {

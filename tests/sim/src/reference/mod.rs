@@ -11,6 +11,7 @@ mod inputs;
 mod lines;
 mod links;
 mod order;
+mod pools;
 mod probes;
 mod retries;
 mod servers;
@@ -28,7 +29,8 @@ use self::{
     calls::{Calls, Fate},
     links::Links,
     order::OrderBook,
-    servers::Servers,
+    pools::{PoolBook, Role},
+    servers::{ServerBook, Servers},
 };
 use crate::{
     link::Heard,
@@ -61,6 +63,8 @@ pub(crate) struct ReferenceState {
     now: Time,
     shut_down: bool,
     servers: Servers,
+    /// Servers that came from a configuration.
+    declared: BTreeSet<String>,
     links: Links,
     order: OrderBook,
     /// Which server lives in a slot.
@@ -81,16 +85,24 @@ pub(crate) struct ReferenceState {
     gave_way: Option<CallId>,
     progress: Vec<(CallId, f64)>,
     /// What was told of breakers.
-    breakers: Vec<(String, BreakerState)>,
+    breakers: Vec<((String, u32), BreakerState)>,
     /// Requests that must be taken back.
     notices: BTreeSet<(LinkId, u64)>,
+    /// Calls that were never sent, and ended for want of anybody to serve them.
+    left_alone: Vec<(CallId, String)>,
+    /// Servers that a reload adds where there is room.
+    doubtful: BTreeSet<String>,
 }
 
 /// A command that was given and has not ended.
 #[derive(Clone, PartialEq, Eq, Debug)]
 enum Command {
-    Undeploy(String),
-    Answer { known: bool },
+    /// Newcomers start beside the others.
+    Replace(String),
+    Restart(String),
+    Answer {
+        known: bool,
+    },
     Other,
 }
 
@@ -110,6 +122,7 @@ impl ReferenceState {
             now: Time::ZERO,
             shut_down: false,
             servers: Servers::default(),
+            declared: BTreeSet::new(),
             links: Links::default(),
             slots: BTreeMap::new(),
             calls: Calls::default(),
@@ -127,6 +140,8 @@ impl ReferenceState {
             progress: Vec::new(),
             breakers: Vec::new(),
             notices: BTreeSet::new(),
+            left_alone: Vec::new(),
+            doubtful: BTreeSet::new(),
         }
     }
 
@@ -134,8 +149,12 @@ impl ReferenceState {
     pub(crate) fn apply(&mut self, turn: &Turn<'_>) -> Result<(), Violation> {
         let pause = turn.at.since(self.now);
         self.now = turn.at;
-        for server in self.servers.values_mut() {
-            server.begin_turn(pause);
+        for (_, pool) in self.servers.iter_mut() {
+            let several = pool.only().is_none();
+            for member in pool.members.values_mut() {
+                member.vague |= several;
+                member.begin_turn(pause);
+            }
         }
         self.breakers.clear();
         self.fates.clear();
@@ -144,6 +163,8 @@ impl ReferenceState {
         self.gave_way = None;
         self.progress.clear();
         self.notices.clear();
+        self.left_alone.clear();
+        self.begin_turn();
         self.order.begin_turn(match turn.input {
             Some(Input::Command(command)) => Some(command),
             Some(Input::Signal(_)) | None => None,
@@ -156,6 +177,7 @@ impl ReferenceState {
         for event in turn.events {
             self.on_event(event)?;
         }
+        self.settle_pools(turn)?;
         self.fates_are_fulfilled()?;
         self.lost_calls_wait()?;
         for effect in turn.effects {
@@ -178,10 +200,14 @@ impl ReferenceState {
 
     /// Whether all that was begun has ended, and no server is under way.
     pub(crate) fn has_converged(&self) -> bool {
-        let settled = |(name, server): (&String, &servers::ServerBook)| {
-            aftermath::is_settled(server.state) || self.waits_in_vain(name, server)
-        };
-        self.calls.open.is_empty() && self.commands.is_empty() && self.servers.iter().all(settled)
+        let settled =
+            |member: &ServerBook| aftermath::is_settled(member.state) || self.waits_in_vain(member);
+        self.calls.open.is_empty()
+            && self.commands.is_empty()
+            && self
+                .servers
+                .iter()
+                .all(|(_, pool)| pool.members.values().all(settled))
     }
 
     /// What has not ended, for people.
@@ -189,7 +215,12 @@ impl ReferenceState {
         let servers: Vec<_> = self
             .servers
             .iter()
-            .map(|(name, server)| format!("{name} {}", server.state))
+            .flat_map(|(name, pool)| {
+                let members = pool.members.iter();
+                members.map(move |(replica, member)| {
+                    format!("{name}.{replica} {:?} {}", member.role, member.state)
+                })
+            })
             .collect();
         format!(
             "calls {:?}, commands {:?}, servers {servers:?}",
@@ -302,11 +333,12 @@ impl ReferenceState {
                 own.queued,
                 own.in_flight
             );
-            self.compare_server(name, parked, in_flight)?;
+            self.compare_server(name)?;
             self.compare_retries(name, own)?;
         }
-        let starting = self.servers.iter();
-        let starting = starting.filter(|(_, server)| aftermath::is_starting(server.state));
+        let members = self.servers.iter();
+        let members = members.flat_map(|(_, pool)| pool.members.values());
+        let starting = members.filter(|member| aftermath::is_starting(member.state));
         let (starting, bound) = (starting.count(), self.limits.starting.max(1));
         promise!(
             starting <= bound,
@@ -328,25 +360,55 @@ impl ReferenceState {
         self.compare_deadlines(turn)
     }
 
-    fn compare_server(&self, name: &str, parked: usize, in_flight: usize) -> Result<(), Violation> {
-        let Some(server) = self.servers.get(name) else {
+    fn compare_server(&self, name: &str) -> Result<(), Violation> {
+        let Some(pool) = self.servers.get(name) else {
             promise!(false, BOOKS, "{name} is not deployed");
             return Ok(());
         };
         let open = self.calls.of(name).count();
         promise!(
-            open == 0 || !aftermath::holds_no_calls(server.state),
+            open == 0 || !pool.holds_no_calls(),
             ONE_OUTCOME,
-            "{name} is {} and has {open} calls",
-            server.state
+            "{name} has {open} calls, and nobody to serve them"
         );
-        server.compare()?;
-        let told: Vec<_> = self
-            .breakers
-            .iter()
-            .filter(|(told, _)| told == name)
-            .collect();
-        let told: Vec<_> = told.iter().map(|(_, state)| *state).collect();
+        for (replica, member) in &pool.members {
+            member.compare()?;
+            self.compare_breaker(name, *replica, member)?;
+        }
+        let fresh = self.calls.fresh(name);
+        for member in pool.of_role(Role::Serving) {
+            let Some(slot) = member.slot else { continue };
+            let (in_flight, begun) = self.calls.count_at(name, slot);
+            let ready = member.state == mcp_fleet_core::ServerState::Ready;
+            // Where it may be spared calls, those that wait may do so for another.
+            let fresh = if pool.may_spare() { 0 } else { fresh };
+            if fresh + begun > 0 && ready && in_flight < member.limits.in_flight {
+                let link = self.links.of(member.slot);
+                let credit = link.is_some_and(|link| link.has_credit(member.limits.write_bytes));
+                promise!(
+                    !credit,
+                    DISPATCH,
+                    "{name}: {fresh} and {begun} parked, {in_flight} in flight"
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// Only where all calls of a name are those of one member it is known which of them it has.
+    fn compare_breaker(
+        &self,
+        name: &str,
+        replica: u32,
+        server: &ServerBook,
+    ) -> Result<(), Violation> {
+        let pool = self.servers.get(name);
+        if server.vague || pool.is_none_or(|pool| pool.only().is_none()) {
+            return Ok(());
+        }
+        let of_member = |who: &(String, u32)| who.0 == name && who.1 == replica;
+        let told = self.breakers.iter().filter(|(who, _)| of_member(who));
+        let told: Vec<_> = told.map(|(_, state)| *state).collect();
         promise!(
             told == server.breaker.expected,
             "the breaker opens and closes when it must",
@@ -362,18 +424,65 @@ impl ReferenceState {
             "no call waits for an open breaker",
             "{name}: {stray:?}"
         );
-        let ready = server.state == mcp_fleet_core::ServerState::Ready;
-        if parked > 0 && ready && in_flight < server.limits.in_flight {
-            let credit = self
-                .links
-                .of(name)
-                .is_some_and(|link| link.has_credit(server.limits.write_bytes));
+        Ok(())
+    }
+
+    /// The member that a call was sent to.
+    fn member_of(&self, call: &calls::Call) -> Option<&ServerBook> {
+        self.servers.get(&call.server)?.of_slot(call.slot()?)
+    }
+
+    fn begin_turn(&mut self) {
+        for (name, pool) in self.servers.iter_mut() {
+            pool.begin_turn();
+            for member in pool.members.values_mut() {
+                member.left_ready = false;
+                member.was_ready = member.state == mcp_fleet_core::ServerState::Ready;
+                let count = |slot| self.calls.count_at(name, slot).0;
+                member.in_flight = member.slot.map_or(0, count);
+            }
+        }
+    }
+
+    /// What must have become of the pools when all of a turn was told.
+    fn settle_pools(&mut self, turn: &Turn<'_>) -> Result<(), Violation> {
+        let told = |name: &str| {
+            let mut names = turn.stats.by_server.iter();
+            names.any(|(known, _)| known.as_str() == name)
+        };
+        for name in std::mem::take(&mut self.doubtful) {
+            if !told(&name) {
+                let full = self.servers.len() > self.limits.servers;
+                promise!(full, "admission", "{name} was not added");
+                self.servers.retain(|other, _| other != name);
+                self.order.remove(&name);
+            }
+        }
+        for (name, pool) in self.servers.iter_mut() {
+            let settled = pool.settle(self.now, self.shut_down, turn.input.is_none());
+            settled.map_err(|violation| violation.of(name))?;
+        }
+        let servers = &self.servers;
+        for (call, name) in &self.left_alone {
+            let pool = servers.get(name);
+            let able = |pool: &PoolBook| (pool.takes_calls() || pool.switched) && !pool.may_spare();
             promise!(
-                !credit,
-                DISPATCH,
-                "{name}: {parked} parked, {in_flight} in flight"
+                !pool.is_some_and(able),
+                "no call is refused while there is somebody to serve it",
+                "{call:?} of {name}"
             );
         }
+        let gone = |pool: &PoolBook| pool.leaving && pool.members.is_empty();
+        let names = self.servers.iter().filter(|(_, pool)| gone(pool));
+        for name in names.map(|(name, _)| name.clone()).collect::<Vec<_>>() {
+            self.order.remove(&name);
+        }
+        self.servers.retain(|_, pool| !gone(pool));
+        let servers = &self.servers;
+        self.slots.retain(|slot, name| {
+            let pool = servers.get(name);
+            pool.is_some_and(|pool| pool.of_slot(*slot).is_some())
+        });
         Ok(())
     }
 
@@ -382,6 +491,7 @@ impl ReferenceState {
             .calls
             .open
             .iter()
+            .filter(|(_, call)| !call.vague)
             .min_by_key(|(id, call)| (call.due, **id));
         if let Some((id, call)) = first {
             promise!(
@@ -403,7 +513,9 @@ impl ReferenceState {
         let own = self.inputs.values().filter(|asked| asked.call.is_none());
         for asked in own {
             let bound = self.servers.get(&asked.server);
-            let due = bound.map_or(Time::MAX, |book| asked.at.after(book.timeout_max_max));
+            let members = bound.into_iter().flat_map(|pool| pool.members.values());
+            let longest = members.map(|member| member.timeout_max_max).max();
+            let due = longest.map_or(Time::MAX, |longest| asked.at.after(longest));
             promise!(
                 due == Time::MAX || turn.next.is_some_and(|next| next.at <= due),
                 DEADLINE,
@@ -411,8 +523,12 @@ impl ReferenceState {
                 asked.server
             );
         }
-        for (name, server) in self.servers.iter() {
-            let lingers = self.links.of(name).and_then(links::LinkBook::lingers_since);
+        let members = self.servers.iter();
+        let members =
+            members.flat_map(|(name, pool)| pool.members.values().map(move |m| (name, m)));
+        for (name, server) in members {
+            let link = self.links.of(server.slot);
+            let lingers = link.and_then(links::LinkBook::lingers_since);
             if let Some(since) = lingers {
                 let latest = since.after(server.kill_wait_max);
                 promise!(
@@ -425,7 +541,8 @@ impl ReferenceState {
         }
         if let Some(next) = turn.next
             && let Some(server) = self.slots.get(&next.server)
-            && let Some(book) = self.servers.get(server)
+            && let Some(pool) = self.servers.get(server)
+            && let Some(book) = pool.of_slot(next.server)
         {
             promise!(
                 aftermath::may_wait_for(book.state, next.timer),

@@ -4,10 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use mcp_fleet_core::{
     CommandError, CommandId, Event, McpCommand, Obstacle, ServerState, Timer, WaitingFor,
-    config::{ServerConfig, Strategy},
+    config::{FleetConfig, ServerConfig, Strategy},
 };
 
-use super::{ReferenceState, Turn, aftermath, servers::ServerBook};
+use super::{
+    ReferenceState, Turn, aftermath,
+    pools::{PoolBook, Role, bounds},
+    servers::ServerBook,
+};
 use crate::violation::{Violation, promise};
 
 const AFTER: &str = "a server starts only after those that it comes after";
@@ -23,8 +27,6 @@ pub(super) struct Place {
     group: Option<String>,
     /// Grows with every deployment.
     number: u64,
-    /// What it last said that it waits for.
-    waiting: Option<WaitingFor>,
 }
 
 /// Where all stand, and what is still to follow from it.
@@ -37,6 +39,8 @@ pub(super) struct OrderBook {
     anew: BTreeSet<String>,
     /// The server that the command of this turn stops or starts anew.
     ordered: Option<String>,
+    /// The command of this turn may do so with any.
+    all_ordered: bool,
 }
 
 impl OrderBook {
@@ -60,6 +64,14 @@ impl OrderBook {
         place.group.clone_from(&config.group);
     }
 
+    /// All have these places from here on.
+    pub(super) fn reload(&mut self, config: &FleetConfig) {
+        self.groups = config.groups.clone();
+        for server in &config.servers {
+            self.place(server);
+        }
+    }
+
     pub(super) fn remove(&mut self, name: &str) {
         self.places.remove(name);
         self.anew.remove(name);
@@ -67,6 +79,7 @@ impl OrderBook {
 
     /// Whom the command of this turn stops or starts anew.
     pub(super) fn begin_turn(&mut self, command: Option<&McpCommand>) {
+        self.all_ordered = matches!(command, Some(McpCommand::Reload { .. }));
         self.ordered = match command {
             Some(McpCommand::Restart { server, .. } | McpCommand::Undeploy { server, .. }) => {
                 Some(server.clone())
@@ -132,7 +145,8 @@ impl ReferenceState {
                 | CommandError::NotFound { .. }
                 | CommandError::AlreadyDeployed { .. }
                 | CommandError::FleetFull { .. }
-                | CommandError::Overloaded { .. },
+                | CommandError::Overloaded { .. }
+                | CommandError::Superseded { .. },
             ) => true,
             _ => false,
         };
@@ -140,33 +154,42 @@ impl ReferenceState {
         Ok(())
     }
 
-    /// A server is in another state, and says what it waits for.
+    /// A replica is in another state, and says what it waits for.
     pub(super) fn follow_order(
         &mut self,
         name: &str,
+        replica: u32,
         before: ServerState,
-        state: ServerState,
-        waiting: Option<&WaitingFor>,
     ) -> Result<(), Violation> {
+        let pool = self.servers.get(name);
+        let Some((pool, member)) = pool.and_then(|pool| Some((pool, pool.members.get(&replica)?)))
+        else {
+            return Ok(());
+        };
+        let (state, waiting, role) = (member.state, member.waiting.clone(), member.role);
+        let plain = is_plain(pool);
         promise!(
             waiting.is_some() == (state == ServerState::Waiting),
             WAITS,
             "{name} is {state}, and waits for {waiting:?}"
         );
-        if let Some(place) = self.order.places.get_mut(name) {
-            place.waiting = waiting.cloned();
-        }
-        if state == ServerState::Starting || waiting == Some(&WaitingFor::Turn) {
+        if state == ServerState::Starting || waiting == Some(WaitingFor::Turn) {
+            // One that replaces in turn waits for those before it, and is told so later.
             let missing = self.obstacles(name);
-            promise!(missing.is_empty(), AFTER, "{name} before {missing:?}");
+            promise!(
+                missing.is_empty() || role == Role::Serving && state == ServerState::Waiting,
+                AFTER,
+                "{name} before {missing:?}"
+            );
         }
         if matches!(state, ServerState::Draining | ServerState::Closing) {
             let told = self.order.anew.remove(name);
-            let ordered = self.order.ordered.as_deref() == Some(name);
-            if state == ServerState::Draining && !ordered {
+            let ordered = self.order.ordered.as_deref() == Some(name) || self.order.all_ordered;
+            if state == ServerState::Draining && !ordered && plain {
                 promise!(told || self.shut_down, GROUP, "{name} is restarted");
             }
-            if state == ServerState::Draining && !ordered && self.shut_down {
+            let stays = role == Role::Serving;
+            if state == ServerState::Draining && !ordered && self.shut_down && stays {
                 let running = self.running_dependents(name);
                 promise!(running.is_empty(), REVERSE, "{name} before {running:?}");
             }
@@ -188,7 +211,7 @@ impl ReferenceState {
         let missing = self.obstacles(server);
         let seen = missing.get(dependency);
         promise!(
-            seen.is_some_and(|seen| agree(*seen, obstacle)) && obstacle != Obstacle::NotReady,
+            seen.is_some_and(|seen| agree(seen, obstacle)) && obstacle != Obstacle::NotReady,
             WAITS,
             "{server} is said to wait in vain for {dependency}, which {obstacle}: {missing:?}"
         );
@@ -203,21 +226,27 @@ impl ReferenceState {
         }
         // One that is closed before it was ready keeps its place until nothing is left of it.
         let holds = |state| aftermath::is_starting(state) || state == ServerState::Closing;
-        let holders = self.servers.iter().filter(|(_, book)| holds(book.state));
+        let members = || {
+            self.servers
+                .iter()
+                .flat_map(|(_, pool)| pool.members.values())
+        };
+        let holders = members().filter(|member| holds(member.state));
         let full = holders.count() >= self.limits.starting.max(1);
-        for (name, book) in self.servers.iter() {
-            let Some(waiting) = self.waiting_for(name, book) else {
-                continue;
-            };
-            let missing = self.obstacles(name);
-            let kept = match waiting {
-                WaitingFor::Server { server, obstacle } => missing
-                    .get(server.as_str())
-                    .is_some_and(|seen| agree(*seen, *obstacle)),
-                WaitingFor::Turn => full,
-                _ => true,
-            };
-            promise!(kept, WAITS, "{name} waits for {waiting:?}: {missing:?}");
+        for (name, pool) in self.servers.iter() {
+            // Some may wait for those that leave.
+            let held = pool.of_role(Role::Leaving).count() > 0;
+            for waiting in pool.members.values().filter_map(waiting_for) {
+                let missing = self.obstacles(name);
+                let kept = match waiting {
+                    WaitingFor::Server { server, obstacle } => missing
+                        .get(server.as_str())
+                        .is_some_and(|seen| agree(seen, *obstacle)),
+                    WaitingFor::Turn => full || held,
+                    _ => true,
+                };
+                promise!(kept, WAITS, "{name} waits for {waiting:?}: {missing:?}");
+            }
         }
         let left = &self.order.anew;
         promise!(
@@ -228,36 +257,37 @@ impl ReferenceState {
         Ok(())
     }
 
-    /// Whether a server may wait for ever: for one that does not come by itself.
-    pub(super) fn waits_in_vain(&self, name: &str, book: &ServerBook) -> bool {
-        match self.waiting_for(name, book) {
-            Some(WaitingFor::Server { server, .. }) => match self.servers.get(server.as_str()) {
-                Some(other) if other.state == ServerState::Waiting => {
-                    self.waits_in_vain(server.as_str(), other)
-                }
-                Some(other) => matches!(other.state, ServerState::Stopped | ServerState::Failed),
-                None => true,
-            },
-            _ => false,
-        }
+    /// Whether a replica may wait for ever: for a server that does not come by itself.
+    pub(super) fn waits_in_vain(&self, member: &ServerBook) -> bool {
+        let Some(WaitingFor::Server { server, .. }) = waiting_for(member) else {
+            return false;
+        };
+        let Some(pool) = self.servers.get(server.as_str()) else {
+            return true;
+        };
+        pool.members.values().all(|other| {
+            matches!(other.state, ServerState::Stopped | ServerState::Failed)
+                || other.state == ServerState::Waiting && self.waits_in_vain(other)
+        })
     }
 
-    fn waiting_for(&self, name: &str, book: &ServerBook) -> Option<&WaitingFor> {
-        let place = self.order.places.get(name)?;
-        let waits = book.state == ServerState::Waiting;
-        place.waiting.as_ref().filter(|_| waits)
-    }
-
-    /// Those that are not ready of those that `name` comes after, and why not.
-    fn obstacles(&self, name: &str) -> BTreeMap<&str, Obstacle> {
-        let why = |server: &String| match self.servers.get(server).map(|book| book.state) {
-            None => Some(Obstacle::NotDeployed),
-            Some(ServerState::Ready | ServerState::Unready) => None,
-            Some(ServerState::Stopped) => Some(Obstacle::Stopped),
-            Some(ServerState::Backoff) => Some(Obstacle::Recovering),
-            Some(ServerState::Failed) => Some(Obstacle::Failed),
-            Some(ServerState::Waiting) => Some(Obstacle::Blocked),
-            Some(_) => Some(Obstacle::NotReady),
+    /// Those that are not ready of those that `name` comes after, and why not: all that their
+    /// replicas could say.
+    fn obstacles(&self, name: &str) -> BTreeMap<&str, Vec<Obstacle>> {
+        let why = |server: &String| {
+            let Some(pool) = self.servers.get(server) else {
+                return Some(vec![Obstacle::NotDeployed]);
+            };
+            let stay = |member: &&ServerBook| pool.leaving || member.role == Role::Serving;
+            let staying = || pool.members.values().filter(stay);
+            if staying().any(|member| aftermath::is_up(member.state)) {
+                return None;
+            }
+            let mut all: Vec<Obstacle> = staying().map(|member| obstacle(member.state)).collect();
+            if all.is_empty() {
+                all.push(Obstacle::Stopped);
+            }
+            Some(all)
         };
         let after = self.order.after(name).iter();
         after
@@ -273,11 +303,9 @@ impl ReferenceState {
             return Vec::new();
         };
         let runs = |server: &str| {
-            let state = self.servers.get(server).map(|book| book.state);
-            state.is_some_and(|state| {
-                matches!(state, ServerState::Ready | ServerState::Unready)
-                    || aftermath::is_starting(state)
-            })
+            let pool = self.servers.get(server).filter(|pool| is_plain(pool));
+            let state = pool.and_then(PoolBook::only).map(|book| book.state);
+            state.is_some_and(|state| aftermath::is_up(state) || aftermath::is_starting(state))
         };
         let others = self.order.places.iter();
         others
@@ -298,12 +326,33 @@ impl ReferenceState {
         others
             .filter(|(_, place)| place.after.iter().any(|server| server == name))
             .map(|(server, _)| server)
-            .filter(|server| self.links.of(server).is_some())
+            .filter(|server| self.links.any_of(server))
             .collect()
     }
 }
 
+/// Whether all that happens to the one replica of a server happens to the server.
+fn is_plain(pool: &PoolBook) -> bool {
+    let (_, most) = bounds(&pool.config);
+    most == 1 && pool.only().is_some() && pool.coming.is_none() && !pool.switched
+}
+
+fn waiting_for(member: &ServerBook) -> Option<&WaitingFor> {
+    let waits = member.state == ServerState::Waiting;
+    member.waiting.as_ref().filter(|_| waits)
+}
+
+const fn obstacle(state: ServerState) -> Obstacle {
+    match state {
+        ServerState::Stopped => Obstacle::Stopped,
+        ServerState::Backoff => Obstacle::Recovering,
+        ServerState::Failed => Obstacle::Failed,
+        ServerState::Waiting => Obstacle::Blocked,
+        _ => Obstacle::NotReady,
+    }
+}
+
 /// Whether what is seen of a server may be told so. One that waits may do so in vain or not.
-fn agree(seen: Obstacle, told: Obstacle) -> bool {
-    seen == told || seen == Obstacle::Blocked && told == Obstacle::NotReady
+fn agree(seen: &[Obstacle], told: Obstacle) -> bool {
+    seen.contains(&told) || seen.contains(&Obstacle::Blocked) && told == Obstacle::NotReady
 }

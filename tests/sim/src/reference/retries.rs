@@ -51,9 +51,9 @@ impl ReferenceState {
         let start = call.frames.last().map_or(0, |(_, start)| *start);
         let written = book.is_some_and(|book| book.wrote > start);
         let vouches = book.is_some_and(|book| book.vouches);
-        let server = self.servers.get(&name);
-        let retry = server.map_or(Retry::Never, |server| server.retry);
-        let comes = server.is_some_and(|server| comes_again(server.state));
+        let member = self.member_of(call);
+        let retry = member.map_or(Retry::Never, |member| member.retry);
+        let comes = member.is_some_and(|member| comes_again(member.state));
         promise!(
             comes && retry != Retry::Never && call.rounds == 0 && call.due > self.now,
             AGAIN,
@@ -93,10 +93,10 @@ impl ReferenceState {
         call: &Call,
         sent: Sent,
     ) -> Result<(), Violation> {
-        let server = self.servers.get(&call.server);
+        let member = self.member_of(call);
         let waits =
-            server.is_some_and(|server| server.retry != Retry::Never && comes_again(server.state));
-        let spared = server.is_some_and(|server| !server.breaker.lets_through(id));
+            member.is_some_and(|member| member.retry != Retry::Never && comes_again(member.state));
+        let spared = member.is_some_and(|member| member.vague || !member.breaker.lets_through(id));
         promise!(
             sent == Sent::Unknown || !waits || spared || call.due <= self.now,
             "a call that was never sent waits for a server that comes again",

@@ -3,13 +3,16 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use mcp_fleet_core::{
-    Failure, ServerState, Time,
+    Failure, ServerId, ServerState, Time, WaitingFor,
     config::{Kind, Restart, Retry, ServerConfig, ServerLimits},
 };
 
 use super::{
-    aftermath, breaker::BreakerBook, lines::Lines, links::LinkBook, probes::ProbeBook,
-    retries::Retries,
+    aftermath,
+    breaker::BreakerBook,
+    links::LinkBook,
+    pools::{PoolBook, Role},
+    probes::ProbeBook,
 };
 use crate::violation::{Violation, promise};
 
@@ -18,9 +21,22 @@ const WHY: &str = "a server fails for a reason that was seen";
 /// How far time may have gone backwards meanwhile.
 const CLOCK: Duration = Duration::from_millis(20);
 
-/// One deployed server.
+/// One replica of a deployed server.
 #[derive(Debug)]
 pub(super) struct ServerBook {
+    pub(super) role: Role,
+    /// It had others beside it: which calls wait for it is not known.
+    pub(super) vague: bool,
+    /// What it last said that it waits for.
+    pub(super) waiting: Option<WaitingFor>,
+    /// Where it lives, once it was opened.
+    pub(super) slot: Option<ServerId>,
+    /// Whether it took calls when the turn began.
+    pub(super) was_ready: bool,
+    /// Whether it began to drain in this turn.
+    pub(super) left_ready: bool,
+    /// Calls in flight when the turn began.
+    pub(super) in_flight: usize,
     pub(super) limits: ServerLimits,
     pub(super) state: ServerState,
     /// Least of each, over all its configurations: an interval may have begun under another.
@@ -44,13 +60,18 @@ pub(super) struct ServerBook {
     /// When restarts were granted since the operator last wanted a fresh start.
     restarts: Vec<Time>,
     pub(super) retry: Retry,
-    pub(super) retries: Retries,
-    pub(super) lines: Lines,
 }
 
 impl ServerBook {
-    fn new(config: &ServerConfig) -> Self {
+    pub(super) fn new(role: Role, config: &ServerConfig) -> Self {
         Self {
+            role,
+            vague: false,
+            waiting: None,
+            slot: None,
+            was_ready: false,
+            left_ready: false,
+            in_flight: 0,
             limits: config.limits.clone(),
             state: ServerState::Stopped,
             interval_min: config.limits.refresh_interval,
@@ -70,12 +91,10 @@ impl ServerBook {
             restart: config.restart,
             restarts: Vec::new(),
             retry: config.retry,
-            retries: Retries::default(),
-            lines: Lines::default(),
         }
     }
 
-    pub(super) fn reconfigure(&mut self, config: &ServerConfig) {
+    pub(super) fn retune(&mut self, config: &ServerConfig) {
         let limits = &config.limits;
         let off = limits.breaker_failures == 0 && limits.breaker_percent == 0;
         let other = self.kind != config.kind || self.enabled != config.enabled;
@@ -109,12 +128,18 @@ impl ServerBook {
             state,
             self.state
         );
+        self.left_ready |= state == ServerState::Draining;
         self.probes
             .enter(self.state, state, self.readiness_failures_min)?;
         if state == ServerState::Ready && self.state != ServerState::Unready {
             self.breaker.on_ready();
         }
         self.state = state;
+        if state == ServerState::Stopped {
+            // Whoever starts it next wants it to start.
+            self.forgive();
+            self.slot = None;
+        }
         Ok(())
     }
 
@@ -189,39 +214,39 @@ impl ServerBook {
 
 /// All deployed servers, by name.
 #[derive(Debug, Default)]
-pub(super) struct Servers(BTreeMap<String, ServerBook>);
+pub(super) struct Servers(BTreeMap<String, PoolBook>);
 
 impl Servers {
+    /// Adds a server; one that is being undeployed comes back.
     pub(super) fn add(&mut self, config: &ServerConfig) {
         let name = config.name.as_str().to_owned();
-        self.0.insert(name, ServerBook::new(config));
+        match self.0.get_mut(&name) {
+            Some(pool) => pool.deploy_again(config),
+            None => drop(self.0.insert(name, PoolBook::new(config))),
+        }
     }
 
-    pub(super) fn remove(&mut self, name: &str) {
-        self.0.remove(name);
-    }
-
-    pub(super) fn get(&self, name: &str) -> Option<&ServerBook> {
+    pub(super) fn get(&self, name: &str) -> Option<&PoolBook> {
         self.0.get(name)
     }
 
-    pub(super) fn get_mut(&mut self, name: &str) -> Option<&mut ServerBook> {
+    pub(super) fn get_mut(&mut self, name: &str) -> Option<&mut PoolBook> {
         self.0.get_mut(name)
-    }
-
-    pub(super) fn values_mut(&mut self) -> impl Iterator<Item = &mut ServerBook> {
-        self.0.values_mut()
     }
 
     pub(super) fn len(&self) -> usize {
         self.0.len()
     }
 
-    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (&String, &mut ServerBook)> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&String, &PoolBook)> {
+        self.0.iter()
+    }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (&String, &mut PoolBook)> {
         self.0.iter_mut()
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&String, &ServerBook)> {
-        self.0.iter()
+    pub(super) fn retain(&mut self, keep: impl Fn(&str, &PoolBook) -> bool) {
+        self.0.retain(|name, pool| keep(name, pool));
     }
 }
