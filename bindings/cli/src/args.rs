@@ -20,6 +20,7 @@ Examples:
   mcp-fleet check .mcp.json     Validate a file, start nothing
   mcp-fleet tools .mcp.json     List the tools of all servers
   mcp-fleet call .mcp.json files read_text_file '{\"path\": \"notes.txt\"}'
+  mcp-fleet up .mcp.json        Start all servers and supervise them until Ctrl-C
 
 Exit codes:
   0    Success
@@ -31,6 +32,7 @@ Exit codes:
   130  Interrupted (SIGINT)
   143  Terminated (SIGTERM)
 
+`mcp-fleet up` is there to be stopped, and exits with 0 after the first signal.
 The first Ctrl-C, SIGTERM or SIGHUP lets servers finish and stops them; the second kills them at once.
 Data goes to standard output, everything else to standard error.";
 
@@ -97,6 +99,17 @@ pub(crate) enum Command {
     Tools(ToolsArgs),
     /// Call one tool of one server
     Call(CallArgs),
+    /// Start the servers of a file and supervise them until a signal
+    ///
+    /// Prints a line for all that happens to them: how they start, why one of them failed, when it
+    /// starts again. When the file changes, the fleet follows it without a call lost: servers that
+    /// are new are started, those that are gone are stopped, and those that changed are replaced or
+    /// take on their new limits. A file that is wrong changes nothing, and what is wrong with it is
+    /// printed.
+    ///
+    /// This version serves no clients: it is for finding out how servers behave over time, with their
+    /// own policies and limits, and for trying changes of a file before an application uses it.
+    Up(UpArgs),
     /// Print a completion script
     Completions(CompletionsArgs),
 }
@@ -190,6 +203,33 @@ pub(crate) struct CallArgs {
     /// hold, and every report of progress starts the latter anew, up to `timeoutMaxMs`.
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub(crate) timeout: Option<Duration>,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  mcp-fleet up .mcp.json
+  mcp-fleet up .mcp.json --json | jq -c 'select(.state == \"failed\")'
+
+With --json: one object a line, each with `time` (UTC) and `event`: state, catalog, violation,
+refused, warned, invalid, unreadable, reloading, reloaded, not_reloaded, missed or stopping.
+
+A server that cannot start does not end it, nor does a file that becomes wrong or is removed.
+Exits with 0 when a signal ended it and the servers were stopped in order, or when nobody reads
+its lines any more; with 2 if the file is wrong at the start; and with 129, 130 or 143 if a second
+signal came before the servers had stopped.")]
+pub(crate) struct UpArgs {
+    /// File with `mcpServers` (or VS Code's `servers`); comments are allowed
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+
+    /// Go on with the file as it is at the start
+    #[arg(long)]
+    pub(crate) no_watch: bool,
+
+    /// Print JSON, one object a line
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Args, Debug)]

@@ -16,6 +16,8 @@ mod progress;
 mod servers;
 mod signals;
 mod tools;
+mod up;
+mod watch;
 
 use std::{process::ExitCode, time::Duration};
 
@@ -68,6 +70,9 @@ fn run(cli: Cli) -> Result<Exit, Problem> {
         }
         Command::Tools(args) => {
             block_on(async { tools::run(&args, &global, &mut Signals::listen()?).await })
+        }
+        Command::Up(args) => {
+            block_on(async { up::run(&args, &global, &mut Signals::listen()?).await })
         }
         Command::Call(args) => {
             let prepared = call::prepare(&args)?;

@@ -10,3 +10,7 @@ mod help;
 mod lists;
 #[cfg(test)]
 mod signals;
+#[cfg(test)]
+mod supervised;
+#[cfg(test)]
+mod up;
