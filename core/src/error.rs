@@ -12,7 +12,8 @@ use crate::{ids::ServerName, wire::RawJson};
 pub enum Sent {
     /// Not one byte of it was written: it did not run, and may be sent again.
     No,
-    /// It was written, at least in part: it may have run, and is never sent again silently.
+    /// It was written, at least in part: it may have run. It is never sent again silently, unless
+    /// its server is trusted to say that its tool bears it.
     Unknown,
 }
 
@@ -21,6 +22,32 @@ impl fmt::Display for Sent {
         f.write_str(match self {
             Self::No => "it was never sent",
             Self::Unknown => "it may have run",
+        })
+    }
+}
+
+/// A limit of calls that is reached.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Limit {
+    /// Calls waiting for the server (`maxQueue`).
+    Queue,
+    /// Calls of the client waiting for the server (`maxQueuePerClient`).
+    ClientQueue,
+    /// Calls of the fleet that have not ended (`fleet.maxCalls`).
+    Fleet,
+    /// Calls of the client that have not ended (`fleet.maxCallsPerClient`).
+    Client,
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Queue => "its queue is full (`maxQueue`)",
+            Self::ClientQueue => "too many calls of the client wait for it (`maxQueuePerClient`)",
+            Self::Fleet => "the fleet has too many calls (`fleet.maxCalls`)",
+            Self::Client => "the client has too many calls (`fleet.maxCallsPerClient`)",
         })
     }
 }
@@ -155,11 +182,13 @@ pub enum CallError {
         /// A deployed name that resembles it.
         near: Option<ServerName>,
     },
-    /// The server's queue is full: callers are faster than the server.
-    #[error("{server} is overloaded; try again in {retry_after:?}")]
+    /// Callers are faster than the server. The call was never sent.
+    #[error("{server} is overloaded: {limit}; try again in {retry_after:?}")]
     Overloaded {
         /// The server.
         server: ServerName,
+        /// What is full.
+        limit: Limit,
         /// When a place is likely to be free.
         retry_after: Duration,
     },

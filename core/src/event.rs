@@ -34,7 +34,8 @@ pub enum Event {
     CallProgress {
         /// The call.
         call: CallId,
-        /// Grows with every report.
+        /// Grows with every report of the call. What a later request of it reports, in the next
+        /// round or after a loss, is left out until it is more than what was told before.
         progress: f64,
         /// What `progress` will be at the end, where the server knows.
         total: Option<f64>,

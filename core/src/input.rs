@@ -39,7 +39,7 @@ impl From<Signal> for Input {
 /// What an application asks. The handle chooses the ids, so that it can cancel without an answer.
 ///
 /// Every command ends in exactly one [`crate::Event::CommandEnded`] with its id, `Execute` in
-/// exactly one [`crate::Event::CallEnded`]; `Cancel` has no answer of its own.
+/// exactly one [`crate::Event::CallEnded`]; `Cancel` and `ClientGone` have no answer of their own.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -76,6 +76,11 @@ pub enum McpCommand {
         call: CallId,
         /// What to tell the server.
         reason: Option<String>,
+    },
+    /// A client is gone: give up all its calls, wherever they are. It may have none, or be unknown.
+    ClientGone {
+        /// The client.
+        client: ClientId,
     },
     /// Drain a server, stop it, start it again; its replicas one after the other, those that do
     /// not work first, and no further than the first that does not come back. Also starts one that
@@ -208,12 +213,12 @@ pub struct CallOptions {
 )]
 #[serde(rename_all = "snake_case")]
 pub enum Priority {
-    /// Before all others.
+    /// Before all others, but no more than eight times in a row before one that waits.
     High,
     /// In turn.
     #[default]
     Normal,
-    /// After all others.
+    /// After all others, but for one call in nine or ten. The first to give way in a full queue.
     Low,
 }
 

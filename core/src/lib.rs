@@ -66,7 +66,7 @@ pub mod wire;
 
 pub use crate::{
     effect::Effect,
-    error::{CallError, CommandError, Exit, Failure, RpcError, Sent},
+    error::{CallError, CommandError, Exit, Failure, Limit, RpcError, Sent},
     event::{
         CatalogKind, Event, Health, Implementation, ReloadReport, ReplicaInfo, Reply, ServerInfo,
         ServerState,

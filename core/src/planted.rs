@@ -46,6 +46,18 @@ pub(crate) enum Bug {
     EndlessWait,
     /// One restart too many is granted.
     BudgetOffByOne,
+    /// A call that may have run is made again though its tool is not said to bear it.
+    RetryOfSent,
+    /// One retry too many is granted.
+    RetryOffByOne,
+    /// A class of calls never has its turn while a higher one has calls.
+    Starvation,
+    /// One client has all the turns.
+    UnfairTurns,
+    /// The longest line gives way to whoever comes.
+    WrongOneGivesWay,
+    /// A call that has ended still counts as one of its client's.
+    ClientSlotLeak,
     /// A server that has started keeps its place among those that start.
     StartSlotLeak,
     /// Calls that wait for a server that leaves are refused though others could take them.
@@ -88,6 +100,12 @@ pub(crate) const fn planted(bug: Bug) -> bool {
         Bug::NewcomersKept => cfg!(mcp_fleet_planted = "newcomers_kept"),
         Bug::EarlySwitch => cfg!(mcp_fleet_planted = "early_switch"),
         Bug::ScaleOffByOne => cfg!(mcp_fleet_planted = "scale_off_by_one"),
+        Bug::RetryOfSent => cfg!(mcp_fleet_planted = "retry_of_sent"),
+        Bug::RetryOffByOne => cfg!(mcp_fleet_planted = "retry_off_by_one"),
+        Bug::Starvation => cfg!(mcp_fleet_planted = "starvation"),
+        Bug::UnfairTurns => cfg!(mcp_fleet_planted = "unfair_turns"),
+        Bug::WrongOneGivesWay => cfg!(mcp_fleet_planted = "wrong_one_gives_way"),
+        Bug::ClientSlotLeak => cfg!(mcp_fleet_planted = "client_slot_leak"),
         Bug::QuestionLeak => cfg!(mcp_fleet_planted = "question_leak"),
     }
 }

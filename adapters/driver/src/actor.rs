@@ -12,7 +12,7 @@ use std::{
 use async_channel::Receiver;
 use futures::{FutureExt, Stream, StreamExt, future::BoxFuture};
 use mcp_fleet_core::{
-    CallId, CommandId, Event, Fleet, Input, McpCommand, ServerName, Signal, Time,
+    CallId, ClientId, CommandId, Event, Fleet, Input, McpCommand, ServerName, Signal, Time,
     config::FleetConfig, journal::Entry,
 };
 
@@ -29,8 +29,9 @@ use crate::{
 
 /// Inputs that one wake-up serves before other tasks get their turn.
 const INPUTS_PER_WAKE: u32 = 256;
-/// Cancellations remembered that overtook their call, or came after its end. A call that was dropped
-/// is known by its waiter beyond that, one that was cancelled by its handle runs on.
+/// Cancellations remembered that overtook their call, or came after its end; and as many clients
+/// that were gone before their calls were found. A call that was dropped is known by its waiter
+/// beyond that, one that was cancelled by its handle, or whose client is gone, runs on.
 const CANCELLED_EARLY_MAX: usize = 4096;
 /// Messages in a row before signals get their turn.
 const MESSAGES_IN_A_ROW: u32 = 32;
@@ -40,7 +41,10 @@ const OWN_SHUTDOWN: CommandId = CommandId(0);
 /// Owns a [`Fleet`] and everything it acts on; the only one to touch it.
 ///
 /// It never waits for a server: each input is one [turn](Fleet), and whatever takes time is a task
-/// of a link. When the last handle is dropped without a shutdown, it shuts the fleet down itself.
+/// of a link. Nothing that it holds grows without bound: the inbox, the signals and the queue of each
+/// subscriber are bounded, waiters by what the machine accepts and by who waits for a shutdown that
+/// takes bounded time, frames by the machine's write credit, what overtook its call by a constant,
+/// and the control lane by what its senders hold. When the last handle is dropped without a shutdown, it shuts the fleet down itself.
 pub struct RuntimeActor<R: AsyncRuntime> {
     runtime: R,
     epoch: Instant,
@@ -53,8 +57,9 @@ pub struct RuntimeActor<R: AsyncRuntime> {
     subscribers: Vec<Subscriber>,
     journal: Option<Journal>,
     alarm: Option<Alarm>,
-    /// Calls cancelled before they were found in the inbox.
+    /// Calls cancelled, and clients gone, before all of their messages were found in the inbox.
     cancelled_early: HashSet<CallId>,
+    gone_early: HashSet<ClientId>,
     messages_in_a_row: u32,
     /// All handles are gone, and the actor acts on its own.
     deserted: bool,
@@ -115,6 +120,7 @@ impl<R: AsyncRuntime> RuntimeActor<R> {
             journal,
             alarm: None,
             cancelled_early: HashSet::new(),
+            gone_early: HashSet::new(),
             messages_in_a_row: 0,
             deserted: false,
         }
@@ -152,7 +158,10 @@ impl<R: AsyncRuntime> RuntimeActor<R> {
                 }
                 Poll::Ready(None) => return Poll::Ready(Wake::Deserted),
                 // Every call that was cancelled so far was found by now.
-                Poll::Pending => self.cancelled_early.clear(),
+                Poll::Pending => {
+                    self.cancelled_early.clear();
+                    self.gone_early.clear();
+                }
             }
         }
         if !signals_first && let Poll::Ready(signal) = self.poll_signal(context) {
@@ -237,7 +246,17 @@ impl<R: AsyncRuntime> RuntimeActor<R> {
                     self.cancelled_early.insert(call);
                 }
             }
-            Control::Subscribe(subscriber) => self.subscribers.push(subscriber),
+            Control::ClientGone { client } => {
+                self.turn(Some(McpCommand::ClientGone { client }.into()), None);
+                if !self.inbox.0.is_empty() && self.gone_early.len() < CANCELLED_EARLY_MAX {
+                    self.gone_early.insert(client);
+                }
+            }
+            Control::Subscribe(subscriber) => {
+                // Where nothing happens, nobody else would notice those that left.
+                self.subscribers.retain(Subscriber::is_heard);
+                self.subscribers.push(subscriber);
+            }
         }
     }
 
@@ -249,7 +268,8 @@ impl<R: AsyncRuntime> RuntimeActor<R> {
             options,
             waiter,
         } = execute;
-        let cancelled = self.cancelled_early.remove(&call);
+        let gone = |client| self.gone_early.contains(&client);
+        let cancelled = options.client.is_some_and(gone) || self.cancelled_early.remove(&call);
         if waiter.outcome.is_canceled() {
             return;
         }

@@ -26,7 +26,8 @@ const PROGRESS_MAX: usize = 64;
 pub struct PendingCall {
     id: CallId,
     stage: Stage,
-    control: Sender<Control>,
+    /// Taken when the call is cancelled, which it is once.
+    control: Option<Sender<Control>>,
     progress: ProgressStream,
 }
 
@@ -102,7 +103,7 @@ impl PendingCall {
         Self {
             id: call,
             stage,
-            control,
+            control: Some(control),
             progress,
         }
     }
@@ -113,7 +114,7 @@ impl PendingCall {
     }
 
     /// Gives the call up, and tells the server `reason`. The future still ends with the call's one
-    /// outcome, which may be a result that was on its way already.
+    /// outcome, which may be a result that was on its way already. The first time counts.
     pub fn cancel(&mut self, reason: Option<String>) {
         match &self.stage {
             Stage::Queueing(..) => {
@@ -131,14 +132,16 @@ impl PendingCall {
         ProgressStream(self.progress.0.take())
     }
 
-    fn tell_cancel(&self, reason: Option<String>) {
+    fn tell_cancel(&mut self, reason: Option<String>) {
+        let Some(control) = self.control.take() else {
+            return;
+        };
+        let cancel = Control::Cancel {
+            call: self.id,
+            reason,
+        };
         // An actor that is gone has nothing to cancel.
-        self.control
-            .try_send(Control::Cancel {
-                call: self.id,
-                reason,
-            })
-            .ok();
+        control.try_send(cancel).ok();
     }
 }
 

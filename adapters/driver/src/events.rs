@@ -80,9 +80,14 @@ impl Stream for Events {
 }
 
 impl Subscriber {
+    /// Whether anybody still listens.
+    pub(crate) fn is_heard(&self) -> bool {
+        !self.queue.is_closed()
+    }
+
     /// Passes `event` on without waiting. Returns whether anybody still listens.
     pub(crate) fn tell(&mut self, event: &Event) -> bool {
-        if self.queue.is_closed() {
+        if !self.is_heard() {
             return false;
         }
         let more = |missed| (missed > 0).then_some(missed + 1);
@@ -171,7 +176,8 @@ mod tests {
     #[test]
     fn a_subscriber_that_left_is_noticed() {
         let (events, mut subscriber) = Events::new();
+        assert!(subscriber.is_heard());
         drop(events);
-        assert!(!subscriber.tell(&event(0)));
+        assert!(!subscriber.is_heard() && !subscriber.tell(&event(0)));
     }
 }

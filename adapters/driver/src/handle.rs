@@ -16,14 +16,15 @@ use futures::{
     io::{AsyncRead, AsyncWrite},
 };
 use mcp_fleet_core::{
-    CallId, CallOptions, CatalogKind, CommandId, FleetStats, Health, InputId, McpCommand, RawJson,
-    ReloadReport, Reply, Request, RpcError, ServerInfo, ServerName,
+    CallId, CallOptions, CatalogKind, ClientId, CommandId, FleetStats, Health, InputId, McpCommand,
+    RawJson, ReloadReport, Reply, Request, RpcError, ServerInfo, ServerName,
     config::{FleetConfig, Kind, Restart, ServerConfig},
 };
 
 use crate::{
     actor::RuntimeActor,
     call::PendingCall,
+    client::Client,
     error::{ExecuteError, ManageError},
     events::Events,
     in_process::InProcessServer,
@@ -126,6 +127,11 @@ impl McpRuntime {
         let call = CallId(self.next_id());
         let control = self.control.clone();
         PendingCall::start(&self.inbox, control, call, server.into(), request, options)
+    }
+
+    /// A new client, whose calls take turns with those of the others.
+    pub fn client(&self) -> Client {
+        Client::new(self.clone(), ClientId(self.next_id()), self.control.clone())
     }
 
     /// Makes a call and waits for its result as it stood on the wire.

@@ -11,6 +11,7 @@
 
 mod actor;
 mod call;
+mod client;
 mod discovery;
 mod error;
 mod events;
@@ -33,6 +34,7 @@ pub use futures::future::BoxFuture;
 pub use crate::{
     actor::RuntimeActor,
     call::{PendingCall, Progress, ProgressStream},
+    client::Client,
     discovery::{CONFIG_BYTES_MAX, discover, read_config, read_text},
     error::{ExecuteError, ManageError, StartError},
     events::{Events, Update},

@@ -15,6 +15,7 @@ use serde::Serialize;
 
 use crate::{
     call::PendingCall,
+    client::Client,
     discovery::{discovered_config, read_config},
     error::{ExecuteError, ManageError, StartError},
     events::Events,
@@ -269,6 +270,11 @@ impl<R: AsyncRuntime> McpManagerV2<R> {
                 .start_call(server, request, CallOptions::default())
                 .await
         }
+    }
+
+    /// See [`McpRuntime::client`].
+    pub fn client(&self) -> Client {
+        self.runtime.client()
     }
 
     /// Starts a call and returns at once: for progress, deadlines of its own, and cancelling.

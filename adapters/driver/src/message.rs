@@ -5,7 +5,8 @@ use std::sync::Arc;
 use async_channel::Sender;
 use futures::channel::oneshot;
 use mcp_fleet_core::{
-    CallError, CallId, CallOptions, CommandError, CommandId, McpCommand, RawJson, Reply, Request,
+    CallError, CallId, CallOptions, ClientId, CommandError, CommandId, McpCommand, RawJson, Reply,
+    Request,
 };
 
 use crate::{call::Progress, events::Subscriber, in_process::InProcessServer, registry::Streams};
@@ -42,12 +43,16 @@ pub(crate) enum Brought {
     Streams(Streams),
 }
 
-/// What must neither wait nor be lost. Unbounded, because every entry stands for a call that holds
-/// a place in the inbox or in the fleet, or for a subscription.
+/// What must neither wait nor be lost. Unbounded, because every entry stands for something that its
+/// sender had: a call is cancelled once, a client goes once, a subscription comes with its queue.
+/// The actor takes them before anything else.
 pub(crate) enum Control {
     Cancel {
         call: CallId,
         reason: Option<String>,
+    },
+    ClientGone {
+        client: ClientId,
     },
     Subscribe(Subscriber),
 }

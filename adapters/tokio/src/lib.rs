@@ -20,14 +20,14 @@
 mod runtime;
 
 pub use mcp_fleet_core::{
-    self, CallError, CallOptions, CatalogKind, Event, FleetStats, Health, InputId, RawJson,
-    ReloadReport, ReplicaInfo, Request, RpcError, Sent, ServerInfo, ServerName, ServerState,
-    config,
+    self, CallError, CallOptions, CatalogKind, Event, FleetStats, Health, InputId, Limit, Priority,
+    RawJson, ReloadReport, ReplicaInfo, Request, RpcError, Sent, ServerInfo, ServerName,
+    ServerState, config,
 };
 pub use mcp_fleet_driver::{
-    self, BoxFuture, Events, ExecuteError, InProcessServer, Journal, ManageError, McpRuntime,
-    PendingCall, Progress, ProgressStream, RuntimeOptions, StartError, Tool, ToolCall, ToolOutput,
-    ToolResult, Update,
+    self, BoxFuture, Client, Events, ExecuteError, InProcessServer, Journal, ManageError,
+    McpRuntime, PendingCall, Progress, ProgressStream, RuntimeOptions, StartError, Tool, ToolCall,
+    ToolOutput, ToolResult, Update,
 };
 
 pub use crate::runtime::{Tokio, TokioChild};

@@ -50,6 +50,7 @@ scenarios! {
     a_call_that_finds_the_inbox_full_waits_or_is_never_sent
     progress_comes_before_the_result
     a_crash_ends_the_calls_in_flight
+    a_call_that_bears_it_is_made_again_after_a_crash
     events_tell_the_life_of_a_server_and_end_with_the_fleet
     dropping_the_last_handle_ends_every_process
     one_bad_server_does_not_fail_the_others
@@ -63,6 +64,9 @@ scenarios! {
     pressure:
     a_flood_of_one_link_keeps_to_its_share
     a_flood_leaves_the_calls_of_others_alone
+    a_client_that_floods_leaves_the_others_their_turns
+    a_client_that_is_gone_leaves_its_places
+    events_that_nobody_reads_hold_up_nothing
     frames_of_megabytes_go_both_ways
     a_panic_of_a_stream_fails_its_server_alone
     a_panic_of_a_launch_fails_its_server_alone

@@ -14,7 +14,8 @@ pub struct FleetLimits {
     pub calls: usize,
     /// Servers that start at the same time; others wait their turn (`maxStarting`).
     pub starting: usize,
-    /// Calls of one client accepted and not yet ended (`maxCallsPerClient`).
+    /// Calls of one client accepted and not yet ended (`maxCallsPerClient`); as many as `calls`
+    /// when it is 0.
     pub calls_per_client: usize,
 }
 
@@ -24,7 +25,17 @@ impl Default for FleetLimits {
             servers: 1024,
             calls: 65_536,
             starting: 8,
-            calls_per_client: 65_536,
+            calls_per_client: 0,
+        }
+    }
+}
+
+impl FleetLimits {
+    /// Calls of one client accepted and not yet ended, where there is a bound of its own.
+    pub(crate) const fn calls_of_client(&self) -> Option<usize> {
+        match self.calls_per_client {
+            0 => None,
+            bound => Some(bound),
         }
     }
 }
@@ -98,7 +109,8 @@ pub struct ServerLimits {
     pub in_flight: usize,
     /// Calls waiting to be sent (`maxQueue`).
     pub queue: usize,
-    /// Calls of one client waiting to be sent (`maxQueuePerClient`).
+    /// Calls of one client waiting to be sent (`maxQueuePerClient`); as many as `queue` when it
+    /// is 0.
     pub queue_per_client: usize,
     /// Retries of a hundred calls (`retryPercent`).
     pub retry_percent: u32,
@@ -137,6 +149,16 @@ pub struct ServerLimits {
     pub rounds: u32,
 }
 
+impl ServerLimits {
+    /// Calls of one client waiting to be sent, where there is a bound of its own.
+    pub(crate) const fn queue_of_client(&self) -> Option<usize> {
+        match self.queue_per_client {
+            0 => None,
+            bound => Some(bound),
+        }
+    }
+}
+
 impl Default for ServerLimits {
     fn default() -> Self {
         Self {
@@ -171,7 +193,7 @@ impl Default for ServerLimits {
             round_pause: Duration::from_millis(250),
             in_flight: 128,
             queue: 1024,
-            queue_per_client: 1024,
+            queue_per_client: 0,
             retry_percent: 20,
             replicas: 1,
             replicas_max: 0,

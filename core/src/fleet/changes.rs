@@ -145,8 +145,11 @@ impl Fleet {
         let enabled = config.enabled;
         pool.retune(config.clone());
         for id in members {
-            let (restart, limits) = (config.restart, config.limits.clone());
-            self.let_act(now, id, |server, cx| server.retune(cx, restart, limits));
+            let (restart, retry) = (config.restart, config.retry);
+            let limits = config.limits.clone();
+            self.let_act(now, id, |server, cx| {
+                server.retune(cx, restart, retry, limits);
+            });
         }
         let more = !beside && self.fit(now, &name) && enabled;
         match self.by_name.get_mut(&name) {

@@ -1,19 +1,22 @@
 //! What the application asks, one function a command.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use super::Fleet;
 use crate::{
     config::near::near_miss,
-    error::{CallError, CommandError, RpcError},
+    error::{CallError, CommandError, Limit, RpcError},
     event::{CatalogKind, Event, Reply},
-    ids::{CallId, CommandId, InputId, ServerId, ServerName},
+    ids::{CallId, ClientId, CommandId, InputId, ServerId, ServerName},
     input::{CallOptions, McpCommand, Request},
     pool::{Asker, Goal, Member, Pool, Role},
     stats::FleetStats,
     time::Time,
     wire::RawJson,
 };
+
+/// What a caller is told to wait where the fleet has too many calls, about.
+const RETRY_AFTER: Duration = Duration::from_millis(100);
 
 impl Fleet {
     pub(super) fn handle_command(&mut self, now: Time, command: McpCommand) {
@@ -39,6 +42,7 @@ impl Fleet {
                     });
                 }
             }
+            McpCommand::ClientGone { client } => self.forget_client(now, client),
             McpCommand::Restart { id, server } => {
                 if let Some(name) = self.find_to_change(id, &server) {
                     self.restart(now, Asker::Command(id), &name);
@@ -74,33 +78,42 @@ impl Fleet {
         if self.calls.contains_key(&call) {
             return;
         }
-        let refusal = match self.by_name.get_key_value(name.as_str()) {
-            _ if self.shutdown.is_some() => CallError::ShuttingDown,
-            Some((server, _)) if self.calls.len() >= self.limits.calls => {
-                let server = server.clone();
-                let retry_after = self.rng.spread(Duration::from_millis(100));
-                CallError::Overloaded {
-                    server,
-                    retry_after,
-                }
-            }
-            Some((_, pool)) => {
-                if let Some(server) = self.choose(pool) {
-                    self.calls.insert(call, server);
-                    return self.with_server(now, server, |server, cx| {
-                        server.execute(cx, call, request, options);
-                    });
-                }
-                CallError::NotFound {
-                    server: name,
-                    near: None,
-                }
-            }
-            None => {
+        let Some((found, pool)) = self.by_name.get_key_value(name.as_str()) else {
+            let refusal = if self.shutdown.is_some() {
+                CallError::ShuttingDown
+            } else {
                 let near = self.near_miss(&name);
                 CallError::NotFound { server: name, near }
-            }
+            };
+            return self.refuse(call, refusal);
         };
+        if self.shutdown.is_some() {
+            return self.refuse(call, CallError::ShuttingDown);
+        }
+        if let Some(limit) = self.full(options.client) {
+            let refusal = CallError::Overloaded {
+                server: found.clone(),
+                limit,
+                retry_after: self.rng.spread(RETRY_AFTER),
+            };
+            return self.refuse(call, refusal);
+        }
+        let Some(server) = self.choose(pool) else {
+            let refusal = CallError::NotFound {
+                server: name,
+                near: None,
+            };
+            return self.refuse(call, refusal);
+        };
+        self.calls.insert(call, server);
+        self.clients.begin(call, options.client);
+        self.with_server(now, server, |server, cx| {
+            server.execute(cx, call, request, options);
+        });
+    }
+
+    /// Ends a call that no server was asked to take.
+    fn refuse(&mut self, call: CallId, refusal: CallError) {
         self.total.ended(Some(&refusal), Duration::ZERO);
         self.out.event(Event::CallEnded {
             call,
@@ -113,6 +126,30 @@ impl Fleet {
         match pool.members() {
             [only] => Some(only.id),
             _ => Pool::route(&self.seen(pool)),
+        }
+    }
+
+    /// The limit of the fleet's calls that leaves no room for one more of the client.
+    fn full(&self, client: Option<ClientId>) -> Option<Limit> {
+        if self.calls.len() >= self.limits.calls {
+            return Some(Limit::Fleet);
+        }
+        let bound = self.limits.calls_of_client()?;
+        (self.clients.count(client) >= bound).then_some(Limit::Client)
+    }
+
+    /// Gives up all calls of a client, server by server.
+    fn forget_client(&mut self, now: Time, client: ClientId) {
+        let mut by_server: BTreeMap<ServerId, Vec<CallId>> = BTreeMap::new();
+        for call in self.clients.calls(client) {
+            if let Some(server) = self.calls.get(&call) {
+                by_server.entry(*server).or_default().push(call);
+            }
+        }
+        for (server, calls) in by_server {
+            self.with_server(now, server, |server, cx| {
+                server.cancel_all(cx, &calls, "the client is gone");
+            });
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod changes;
 mod checks;
+mod clients;
 mod commands;
 mod pools;
 mod reloads;
@@ -16,7 +17,7 @@ use std::{
 use slab::Slab;
 
 pub(crate) use self::starts::Starts;
-use self::{checks::Checks, reloads::Reloads};
+use self::{checks::Checks, clients::Clients, reloads::Reloads};
 use crate::{
     config::{FleetConfig, FleetLimits},
     effect::Effect,
@@ -54,9 +55,11 @@ pub struct Fleet {
     declared: BTreeSet<ServerName>,
     /// Which server has a call. Looked up, never walked.
     calls: HashMap<CallId, ServerId>,
+    clients: Clients,
     /// Which server has an open question. Looked up, never walked.
     inputs: HashMap<InputId, ServerId>,
     next_input: u64,
+    /// Calls accepted so far.
     next_ticket: u64,
     /// Calls that were left unserved, by the name of the server, until they are shared out.
     unserved: Vec<(ServerName, CallId, Box<Parked>)>,
@@ -93,6 +96,7 @@ impl Fleet {
                 .map(|server| server.name)
                 .collect(),
             calls: HashMap::new(),
+            clients: Clients::default(),
             inputs: HashMap::new(),
             next_input: 0,
             next_ticket: 0,

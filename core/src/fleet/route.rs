@@ -20,6 +20,7 @@ impl Fleet {
                     span,
                 } => {
                     self.calls.remove(&call);
+                    self.clients.end(call);
                     self.total.ended(outcome.as_ref().err(), span);
                     if planted(Bug::DoubleReply) && outcome.is_err() {
                         let outcome = outcome.clone();

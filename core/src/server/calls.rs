@@ -1,13 +1,15 @@
 //! The calls of one server: parked, sent, or waiting for an answer to a question.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::{collections::BTreeMap, time::Duration};
 
+use super::{
+    execute::Loss,
+    queue::{Place, Queue},
+};
 use crate::{
-    ids::{CallId, InputId},
-    input::Request,
+    config::ServerLimits,
+    ids::{CallId, ClientId, InputId},
+    input::{CallOptions, Priority, Request},
     planted::{Bug, planted},
     time::Time,
     wire::RawJson,
@@ -17,16 +19,21 @@ use crate::{
 #[derive(Debug, Default)]
 pub(super) struct Calls {
     all: BTreeMap<CallId, Call>,
-    /// Parked calls: those that were begun, then the fresh ones, in the order in which they were
-    /// accepted.
-    queue: BTreeSet<(bool, u64, CallId)>,
+    queue: Queue,
+    /// Parked calls of which an attempt was lost that may have run.
+    lost: usize,
     in_flight: usize,
 }
 
+/// A call. One that was never sent can be [removed](Calls::remove) here and
+/// [accepted](Calls::accept) by another server as it is: with its age, its deadline, its client and
+/// its priority.
 #[derive(Debug)]
 pub(super) struct Call {
     pub(super) request: Request,
     pub(super) progress: bool,
+    pub(super) client: Option<ClientId>,
+    pub(super) priority: Priority,
     pub(super) accepted: Time,
     pub(super) timeout: Duration,
     /// The deadline that is armed.
@@ -38,6 +45,13 @@ pub(super) struct Call {
     pub(super) rounds: u32,
     /// What the last round adds to the request.
     pub(super) answers: Option<RoundAnswers>,
+    /// Whether it was handed to a server at all.
+    pub(super) tried: bool,
+    /// The progress last told.
+    pub(super) told: f64,
+    /// How an attempt was lost of which something was written.
+    pub(super) lost: Option<Box<Loss>>,
+    /// Its place in the order of acceptance, over all servers.
     pub(super) ticket: u64,
 }
 
@@ -84,52 +98,68 @@ impl Asking {
 }
 
 impl Call {
-    /// Whether it was sent, and so may have run: it is in flight, or between two rounds.
+    /// A call that is accepted now.
+    pub(super) fn new(
+        ticket: u64,
+        now: Time,
+        request: Request,
+        options: &CallOptions,
+        limits: &ServerLimits,
+    ) -> Self {
+        let timeout = options.timeout.unwrap_or(limits.timeout);
+        Self {
+            request,
+            progress: options.progress,
+            client: options.client,
+            priority: options.priority,
+            accepted: now,
+            timeout,
+            due: now.after(timeout),
+            due_max: now.after(limits.timeout_max.max(timeout)),
+            stage: Stage::Parked,
+            rounds: 0,
+            answers: None,
+            tried: false,
+            told: f64::NEG_INFINITY,
+            lost: None,
+            ticket,
+        }
+    }
+
+    /// Whether it is in the hands of this incarnation: it is in flight, or between two rounds.
     pub(super) fn is_begun(&self) -> bool {
         self.stage != Stage::Parked || self.rounds > 0
+    }
+
+    const fn place(&self, id: CallId) -> Place {
+        Place {
+            ticket: self.ticket,
+            id,
+            client: self.client,
+            priority: self.priority,
+            begun: self.rounds > 0,
+        }
     }
 }
 
 impl Calls {
-    /// Parks a new call at the end of the queue; `ticket` is its place in the order of acceptance.
-    pub(super) fn accept(
-        &mut self,
-        id: CallId,
-        ticket: u64,
-        request: Request,
-        progress: bool,
-        now: Time,
-        timeout: Duration,
-        timeout_max: Duration,
-    ) -> Time {
-        let due_max = now.after(timeout_max.max(timeout));
-        let due = now.after(timeout);
-        let call = Call {
-            request,
-            progress,
-            accepted: now,
-            timeout,
-            due,
-            due_max,
-            stage: Stage::Parked,
-            rounds: 0,
-            answers: None,
-            ticket,
-        };
-        self.all.insert(id, call);
-        self.queue.insert((true, ticket, id));
-        due
-    }
-
-    /// Parks a call that another server accepted.
-    pub(super) fn adopt(&mut self, id: CallId, call: Call) {
-        self.queue.insert((true, call.ticket, id));
+    /// Takes a call that was never sent, and parks it.
+    pub(super) fn accept(&mut self, id: CallId, call: Call) {
+        self.queue.insert(call.place(id));
         self.all.insert(id, call);
     }
 
-    /// The call at the head of the queue.
+    /// The call that is to be sent next.
     pub(super) fn next_parked(&self) -> Option<CallId> {
-        self.queue.first().map(|(_, _, id)| *id)
+        self.queue.next()
+    }
+
+    /// The call that gives way to a new one where the queue is full.
+    pub(super) fn gives_way(&self, options: &CallOptions) -> Option<CallId> {
+        let id = self.queue.gives_way(options.priority, options.client)?;
+        // Whoever refused one that may have run would lie about it.
+        let call = self.get(id)?;
+        call.lost.is_none().then_some(id)
     }
 
     pub(super) fn get(&self, id: CallId) -> Option<&Call> {
@@ -145,12 +175,22 @@ impl Calls {
         let Some(call) = self.all.get_mut(&id) else {
             return;
         };
+        let place = call.place(id);
         let before = std::mem::replace(&mut call.stage, stage);
+        let lost = usize::from(call.lost.is_some());
         let after = call.stage.clone();
-        let place = (call.rounds == 0, call.ticket, id);
-        self.leave(place, &before);
+        let sent = before == Stage::Parked && matches!(after, Stage::Sent(_));
+        if sent && !planted(Bug::QueueSlotLeak) {
+            self.queue.take(place);
+        } else {
+            self.leave(place, &before);
+        }
+        if before == Stage::Parked {
+            self.lost -= lost;
+        }
         match after {
             Stage::Parked => {
+                self.lost += lost;
                 self.queue.insert(place);
             }
             Stage::Sent(_) | Stage::Pausing => self.in_flight += 1,
@@ -160,31 +200,36 @@ impl Calls {
 
     pub(super) fn remove(&mut self, id: CallId) -> Option<Call> {
         let call = self.all.remove(&id)?;
-        self.leave((call.rounds == 0, call.ticket, id), &call.stage);
+        self.leave(call.place(id), &call.stage);
+        if call.stage == Stage::Parked {
+            self.lost -= usize::from(call.lost.is_some());
+        }
         Some(call)
     }
 
-    fn leave(&mut self, place: (bool, u64, CallId), stage: &Stage) {
+    fn leave(&mut self, place: Place, stage: &Stage) {
         match stage {
             Stage::Parked if planted(Bug::QueueSlotLeak) => {}
             Stage::Pausing if planted(Bug::InFlightLeak) => {}
-            Stage::Parked => {
-                self.queue.remove(&place);
-            }
+            Stage::Parked => self.queue.remove(place),
             Stage::Sent(_) | Stage::Pausing => self.in_flight -= 1,
             Stage::Asking(_) => {}
         }
     }
 
     /// Calls waiting to be sent.
-    pub(super) fn queued(&self) -> usize {
+    pub(super) const fn queued(&self) -> usize {
         self.queue.len()
     }
 
-    /// Calls waiting to be sent that never were.
+    /// Calls waiting to be sent that did not run for certain.
     pub(super) fn fresh(&self) -> usize {
-        let begun = self.queue.iter().take_while(|(fresh, ..)| !fresh);
-        self.queue.len() - begun.count()
+        self.queue.len() - self.queue.begun() - self.lost
+    }
+
+    /// Calls of one client waiting to be sent.
+    pub(super) fn queued_of(&self, client: Option<ClientId>) -> usize {
+        self.queue.len_of(client)
     }
 
     /// Calls sent and not answered, or in the pause before they are sent again. A call that waits
@@ -200,19 +245,18 @@ impl Calls {
 
     /// Whether no call is begun and has not ended.
     pub(super) fn none_begun(&self) -> bool {
-        // Those that came back stand at the head.
-        let head = self.next_parked().and_then(|id| self.get(id));
-        self.all.len() == self.queue.len() && !head.is_some_and(Call::is_begun)
+        self.all.len() == self.queue.len() && !self.queue.has_begun()
     }
 
-    /// Parked calls that were never sent, in order of acceptance.
+    /// Parked calls that are not in the hands of this incarnation, in order of acceptance.
     pub(super) fn fresh_ids(&self) -> Vec<CallId> {
-        let fresh = |id: &CallId| !self.get(*id).is_some_and(Call::is_begun);
-        self.queue
-            .iter()
-            .map(|(_, _, id)| *id)
-            .filter(fresh)
-            .collect()
+        if self.queue.len() == 0 {
+            return Vec::new();
+        }
+        let fresh = self.all.iter().filter(|(_, call)| !call.is_begun());
+        let mut fresh: Vec<_> = fresh.map(|(id, call)| (call.ticket, *id)).collect();
+        fresh.sort_unstable();
+        fresh.into_iter().map(|(_, id)| id).collect()
     }
 
     /// Calls that were begun and have not ended, in order of their ids.

@@ -1,6 +1,6 @@
 //! A call from its acceptance to its single outcome.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use super::{
     Context, Server,
@@ -9,7 +9,7 @@ use super::{
     timers::Due,
 };
 use crate::{
-    error::{CallError, Exit, Sent},
+    error::{CallError, Exit, Limit, Sent},
     ids::CallId,
     input::{CallOptions, Request},
     link::Note,
@@ -37,30 +37,27 @@ impl Server {
         request: Request,
         options: &CallOptions,
     ) {
-        if let Err(error) = self.admit(cx, &request) {
-            self.meter.ended(Some(&error), Duration::ZERO);
-            let span = Duration::ZERO;
-            cx.out.note(Note::CallEnded {
-                call,
-                outcome: Err(error),
-                span,
-            });
-            return;
+        match self.admit(cx, &request, options) {
+            Ok(None) => {}
+            Ok(Some(gives_way)) => {
+                let overloaded = self.overloaded(cx, Limit::Queue);
+                self.end_call(cx, gives_way, Err(overloaded));
+            }
+            Err(error) => {
+                self.meter.ended(Some(&error), Duration::ZERO);
+                let span = Duration::ZERO;
+                cx.out.note(Note::CallEnded {
+                    call,
+                    outcome: Err(error),
+                    span,
+                });
+                return;
+            }
         }
-        let timeout = options.timeout.unwrap_or(self.limits.timeout);
-        let timeout_max = self.limits.timeout_max;
-        let ticket = *cx.next_ticket;
         *cx.next_ticket += 1;
-        let due = self.calls.accept(
-            call,
-            ticket,
-            request,
-            options.progress,
-            cx.now,
-            timeout,
-            timeout_max,
-        );
-        self.timers.insert(due, Due::Call(call));
+        let new = Call::new(*cx.next_ticket, cx.now, request, options, &self.limits);
+        self.timers.insert(new.due, Due::Call(call));
+        self.calls.accept(call, new);
         self.settle(cx);
     }
 
@@ -70,32 +67,61 @@ impl Server {
             return;
         }
         let reason = reason.unwrap_or("the caller gave up");
-        if let Some(sent) = self.withdraw(cx, call, reason) {
-            self.end_call(cx, call, Err(CallError::Cancelled { sent }));
+        self.give_up(cx, call, reason);
+        self.settle(cx);
+    }
+
+    /// Gives up many calls. None of them takes a place that another leaves.
+    pub(crate) fn cancel_all(&mut self, cx: &mut Context<'_>, calls: &[CallId], reason: &str) {
+        for call in calls {
+            self.give_up(cx, *call, reason);
         }
         self.settle(cx);
     }
 
-    fn admit(&self, cx: &mut Context<'_>, request: &Request) -> Result<(), CallError> {
+    fn give_up(&mut self, cx: &mut Context<'_>, call: CallId, reason: &str) {
+        if let Some(sent) = self.withdraw(cx, call, reason) {
+            self.end_call(cx, call, Err(CallError::Cancelled { sent }));
+        }
+    }
+
+    /// Whether a call is taken. `Ok(Some(_))` is a call that gives way to it.
+    fn admit(
+        &self,
+        cx: &mut Context<'_>,
+        request: &Request,
+        options: &CallOptions,
+    ) -> Result<Option<CallId>, CallError> {
         check_request(request)?;
         if !self.is_open() {
             let (server, reason) = (self.name.clone(), self.why_unavailable());
             return Err(CallError::Unavailable { server, reason });
         }
-        if self.places() == 0 {
-            let retry_after = self.retry_after(cx);
-            return Err(CallError::Overloaded {
-                server: self.name.clone(),
-                retry_after,
-            });
+        let sendable = self.sendable();
+        let queued = self.calls.queued_of(options.client);
+        let of_client = self.limits.queue_of_client();
+        if of_client.is_some_and(|bound| queued >= bound.saturating_add(sendable)) {
+            return Err(self.overloaded(cx, Limit::ClientQueue));
         }
-        Ok(())
+        let extra = usize::from(planted(Bug::QueueOffByOne));
+        if self.calls.queued() < self.limits.queue.saturating_add(sendable + extra) {
+            return Ok(None);
+        }
+        match self.calls.gives_way(options) {
+            Some(call) => Ok(Some(call)),
+            None => Err(self.overloaded(cx, Limit::Queue)),
+        }
     }
 
     /// How many more calls may wait, or can be sent at once.
     pub(super) fn places(&self) -> usize {
-        let extra = usize::from(planted(Bug::QueueOffByOne));
-        let sendable = match &self.state {
+        let places = self.limits.queue.saturating_add(self.sendable());
+        places.saturating_sub(self.calls.queued())
+    }
+
+    /// How many more calls may be in flight now.
+    pub(super) fn sendable(&self) -> usize {
+        match &self.state {
             State::Ready(live) if live.session.link.has_credit() => {
                 self.limits.in_flight.saturating_sub(self.calls.in_flight())
             }
@@ -109,12 +135,18 @@ impl Server {
             | State::Closing(_)
             | State::Backoff(_)
             | State::Failed(_) => 0,
-        };
-        let places = self.limits.queue.saturating_add(sendable + extra);
-        places.saturating_sub(self.calls.queued())
+        }
     }
 
-    /// About the time that the calls now waiting will take.
+    fn overloaded(&self, cx: &mut Context<'_>, limit: Limit) -> CallError {
+        CallError::Overloaded {
+            server: self.name.clone(),
+            limit,
+            retry_after: self.retry_after(cx),
+        }
+    }
+
+    /// About the time that the calls now waiting will take; never nothing.
     fn retry_after(&self, cx: &mut Context<'_>) -> Duration {
         let median = self.meter.median();
         let median = if median.is_zero() {
@@ -183,7 +215,13 @@ impl Server {
             {
                 Ok(request) => {
                     let again = (call.rounds > 0).then_some(call.timeout);
+                    if !call.tried {
+                        self.retries.earn(self.limits.retry_percent);
+                    }
                     self.calls.move_to(id, Stage::Sent(request));
+                    if let Some(call) = self.calls.get_mut(id) {
+                        call.tried = true;
+                    }
                     if let Some(timeout) = again {
                         self.start_deadline_anew(cx.now, id, timeout);
                     }
@@ -224,13 +262,21 @@ impl Server {
         }
     }
 
-    /// Progress starts the deadline anew, up to the longest a call may take.
-    pub(super) fn on_progress(&mut self, now: Time, id: CallId) {
-        if let Some(timeout) = self.calls.get(id).map(|call| call.timeout)
-            && !planted(Bug::DeadlineNotMoved)
-        {
+    /// Progress starts the deadline anew, up to the longest a call may take. Says whether the
+    /// call's caller is to know: each request begins anew, and what is told of a call only grows.
+    pub(super) fn on_progress(&mut self, now: Time, id: CallId, progress: f64) -> bool {
+        let Some(call) = self.calls.get_mut(id) else {
+            return false;
+        };
+        let grows = progress > call.told || planted(Bug::ProgressNotGrowing);
+        if grows {
+            call.told = progress;
+        }
+        let timeout = call.timeout;
+        if !planted(Bug::DeadlineNotMoved) {
             self.start_deadline_anew(now, id, timeout);
         }
+        grows
     }
 
     fn start_deadline_anew(&mut self, now: Time, id: CallId, timeout: Duration) {
@@ -264,7 +310,7 @@ impl Server {
     fn withdraw(&mut self, cx: &mut Context<'_>, id: CallId, reason: &str) -> Option<Sent> {
         let call = self.calls.get(id)?;
         Some(match &call.stage {
-            Stage::Parked if !call.is_begun() => Sent::No,
+            Stage::Parked if !call.is_begun() && call.lost.is_none() => Sent::No,
             Stage::Sent(request) => {
                 let request = *request;
                 if let Some(live) = self.state.live_mut() {
@@ -302,13 +348,31 @@ impl Server {
         });
     }
 
-    /// Ends all that was under way in a session that is over.
-    pub(super) fn lose(&mut self, cx: &mut Context<'_>, session: Session, loss: &Loss) {
-        for (purpose, sent) in session.into_lost() {
-            if let Purpose::Call(id) = purpose {
-                // A round before this one ran for certain.
-                let fresh = self.calls.get(id).is_some_and(|call| call.rounds == 0);
-                let sent = if fresh { sent } else { Sent::Unknown };
+    /// Ends all that was under way in a session that is over, but for the calls that are made
+    /// again where the server comes `again`.
+    pub(super) fn lose(
+        &mut self,
+        cx: &mut Context<'_>,
+        session: Session,
+        loss: &Loss,
+        again: bool,
+    ) {
+        let lost: Vec<(CallId, Sent)> = session
+            .into_lost()
+            .into_iter()
+            .filter_map(|(purpose, sent)| Some((purpose.call()?, sent)))
+            .collect();
+        let ids: Vec<CallId> = lost.iter().map(|(id, _)| *id).collect();
+        let repeatable = if again {
+            self.repeatable_tools(&ids)
+        } else {
+            BTreeSet::new()
+        };
+        for (id, sent) in lost {
+            // A round before this one ran for certain.
+            let fresh = self.calls.get(id).is_some_and(|call| call.rounds == 0);
+            let sent = if fresh { sent } else { Sent::Unknown };
+            if !again || !self.make_again(cx, id, loss, sent, &repeatable) {
                 self.end_gone(cx, id, loss, sent);
             }
         }
@@ -327,15 +391,23 @@ impl Server {
     /// to others, where there are any. `loss` tells of the crash, where there was one.
     pub(super) fn refuse_parked(&mut self, cx: &mut Context<'_>, loss: Option<&Loss>) {
         if cx.relief && !planted(Bug::ReliefForgotten) {
-            return self.give_parked(cx, usize::MAX);
+            self.give_parked(cx, usize::MAX);
         }
         for id in self.calls.fresh_ids() {
-            if let Some(loss) = loss {
-                self.end_gone(cx, id, loss, Sent::No);
-            } else {
-                let (server, reason) = (self.name.clone(), self.why_unavailable());
-                self.end_call(cx, id, Err(CallError::Unavailable { server, reason }));
-            }
+            self.refuse_call(cx, id, loss);
+        }
+    }
+
+    /// Ends a parked call that nobody will serve.
+    pub(super) fn refuse_call(&mut self, cx: &mut Context<'_>, id: CallId, loss: Option<&Loss>) {
+        let before = self.calls.get(id).and_then(|call| call.lost.clone());
+        if let Some(before) = before {
+            self.end_gone(cx, id, &before, Sent::Unknown);
+        } else if let Some(loss) = loss {
+            self.end_gone(cx, id, loss, Sent::No);
+        } else {
+            let (server, reason) = (self.name.clone(), self.why_unavailable());
+            self.end_call(cx, id, Err(CallError::Unavailable { server, reason }));
         }
     }
 
@@ -353,6 +425,9 @@ impl Server {
             exit,
             stderr_tail,
         } = loss.clone();
+        // It may have run before the attempt that was lost last.
+        let before = self.calls.get(id).is_some_and(|call| call.lost.is_some());
+        let sent = if before { Sent::Unknown } else { sent };
         let gone = CallError::ServerGone {
             server: self.name.clone(),
             reason,

@@ -22,6 +22,10 @@ impl Server {
     pub(super) fn leave(&mut self, cx: &mut Context<'_>, after: After, grace: Option<Duration>) {
         match std::mem::replace(&mut self.state, State::Stopped) {
             State::Stopped if after == After::Stop => {}
+            State::Waiting(_) if after == After::Restart => {
+                // It is about to start already, and keeps its place in the line.
+                self.state = State::Waiting(self.usual_opening(cx.now));
+            }
             State::Stopped | State::Waiting(_) | State::Backoff(_) => self.arrive(cx, after, None),
             State::Failed(failure) => match after {
                 // A server that failed stays so, and says why, unless it is disabled.
@@ -173,7 +177,8 @@ impl Server {
         let exit = live.as_ref().and_then(|live| live.exit);
         let loss = self.loss(&after, exit);
         if let Some(live) = live {
-            self.lose(cx, live.session, &loss);
+            let again = self.comes_again(cx.now, &after, &loss, was_ready);
+            self.lose(cx, live.session, &loss, again);
         }
         self.arrive(cx, after, Some((loss, was_ready)));
     }
@@ -228,7 +233,7 @@ impl Server {
         self.refuse_parked(cx, crash);
     }
 
-    fn failure(&self, cause: Cause, loss: Option<&Loss>, was_ready: bool) -> Failure {
+    pub(super) fn failure(&self, cause: Cause, loss: Option<&Loss>, was_ready: bool) -> Failure {
         let exit = loss.and_then(|loss| loss.exit);
         let stderr_tail = loss
             .map(|loss| loss.stderr_tail.clone())

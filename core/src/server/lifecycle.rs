@@ -22,13 +22,17 @@ impl Server {
     /// Starts a server that is at rest; leaves one that runs alone.
     pub(crate) fn start(&mut self, cx: &mut Context<'_>) {
         if self.is_at_rest() {
-            let remembered = cx.now < self.legacy_until;
-            let opening = if remembered {
-                Opening::Remembered
-            } else {
-                Opening::Probe
-            };
+            let opening = self.usual_opening(cx.now);
             self.open(cx, opening);
+        }
+    }
+
+    /// How a session begins where nothing is known of the incarnation before.
+    pub(super) fn usual_opening(&self, now: Time) -> Opening {
+        if now < self.legacy_until {
+            Opening::Remembered
+        } else {
+            Opening::Probe
         }
     }
 

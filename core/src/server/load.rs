@@ -9,12 +9,7 @@ use super::{
     timers::{Due, Timer},
 };
 use crate::{
-    config::Restart,
-    error::{CallError, Failure},
-    event::ServerState,
-    ids::CallId,
-    link::Note,
-    time::Time,
+    config::Restart, error::Failure, event::ServerState, ids::CallId, link::Note, time::Time,
 };
 
 /// Least time without work that is looked for.
@@ -73,23 +68,7 @@ pub(super) struct Idle {
 impl Server {
     pub(crate) fn load(&self) -> Load {
         let (in_flight, queued) = (self.calls.in_flight(), self.calls.queued());
-        let spare = match &self.state {
-            State::Ready(live) if live.session.link.has_credit() => self
-                .limits
-                .in_flight
-                .saturating_sub(in_flight)
-                .saturating_sub(queued),
-            State::Ready(_)
-            | State::Stopped
-            | State::Waiting(_)
-            | State::Starting(_)
-            | State::Probing(_)
-            | State::Handshaking(_)
-            | State::Draining(..)
-            | State::Closing(_)
-            | State::Backoff(_)
-            | State::Failed(_) => 0,
-        };
+        let spare = self.sendable().saturating_sub(queued);
         Load {
             state: self.state.word(),
             open: self.is_open(),
@@ -129,10 +108,13 @@ impl Server {
         }
     }
 
-    /// Leaves up to `most` of the calls that were never sent to whoever shares them out, those that
-    /// were accepted first.
+    /// Leaves up to `most` of the calls that did not run for certain to whoever shares them out,
+    /// those that were accepted first. Whether another may run those that were lost before, only
+    /// the server itself could say.
     pub(crate) fn give_parked(&mut self, cx: &mut Context<'_>, most: usize) {
-        for id in self.calls.fresh_ids().into_iter().take(most) {
+        let mut ids = self.calls.fresh_ids();
+        ids.retain(|id| self.calls.get(*id).is_some_and(|call| call.lost.is_none()));
+        for id in ids.into_iter().take(most) {
             if let Some(call) = self.calls.remove(id) {
                 self.timers.remove(call.due, Due::Call(id));
                 self.idle.last_busy = cx.now;
@@ -146,10 +128,9 @@ impl Server {
     pub(crate) fn adopt(&mut self, cx: &mut Context<'_>, id: CallId, parked: Parked) {
         let Parked(call) = parked;
         self.timers.insert(call.due, Due::Call(id));
-        self.calls.adopt(id, call);
+        self.calls.accept(id, call);
         if !self.is_open() {
-            let (server, reason) = (self.name.clone(), self.why_unavailable());
-            self.end_call(cx, id, Err(CallError::Unavailable { server, reason }));
+            self.refuse_call(cx, id, None);
         }
         self.settle(cx);
     }

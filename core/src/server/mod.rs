@@ -8,7 +8,9 @@ mod lifecycle;
 mod lists;
 mod load;
 mod log;
+mod queue;
 mod restart;
+mod retry;
 mod rounds;
 mod state;
 mod timers;
@@ -24,12 +26,13 @@ use self::{
     load::Idle,
     log::LogRing,
     restart::Budget,
+    retry::RetryBudget,
     rounds::Asked,
     state::State,
     timers::{Due, Timers},
 };
 use crate::{
-    config::{Kind, Restart, ServerConfig, ServerLimits},
+    config::{Kind, Restart, Retry, ServerConfig, ServerLimits},
     event::{CatalogKind, Event, ReplicaInfo, ServerInfo, ServerState},
     fleet::Starts,
     ids::{InputId, LinkId, ServerId, ServerName},
@@ -69,6 +72,8 @@ pub(crate) struct Server {
     enabled: bool,
     restart: Restart,
     budget: Budget,
+    retry: Retry,
+    retries: RetryBudget,
     limits: ServerLimits,
     offer: Arc<Offer>,
     state: State,
@@ -105,6 +110,7 @@ impl Server {
             kind,
             enabled,
             restart,
+            retry,
             limits,
             ..
         } = config;
@@ -116,6 +122,8 @@ impl Server {
             enabled,
             restart,
             budget: Budget::default(),
+            retry,
+            retries: RetryBudget::default(),
             log: LogRing::new(limits.log_bytes),
             limits,
             offer,
@@ -154,9 +162,16 @@ impl Server {
         self.settle(cx);
     }
 
-    /// Takes new limits and another restart policy without touching the incarnation.
-    pub(crate) fn retune(&mut self, cx: &mut Context<'_>, restart: Restart, limits: ServerLimits) {
+    /// Takes new limits and other policies without touching the incarnation.
+    pub(crate) fn retune(
+        &mut self,
+        cx: &mut Context<'_>,
+        restart: Restart,
+        retry: Retry,
+        limits: ServerLimits,
+    ) {
         self.restart = restart;
+        self.retry = retry;
         let interval = self.limits.health_interval;
         self.take_limits(limits);
         if self.limits.health_interval != interval {
@@ -173,10 +188,14 @@ impl Server {
             kind,
             enabled,
             restart,
+            retry,
             limits,
             ..
         } = config;
         self.restart = restart;
+        self.retry = retry;
+        // What the tools of one program bear says nothing of those of another.
+        self.catalog.distrust();
         self.kind = Arc::new(kind);
         self.enabled = enabled;
         self.take_limits(limits);

@@ -59,6 +59,9 @@ impl Budget {
         if !helps(failure, policy) {
             return Verdict::Final;
         }
+        if !self.grants(now, failure, policy, limits) {
+            return Verdict::Spent;
+        }
         while self
             .recent
             .front()
@@ -66,14 +69,24 @@ impl Budget {
         {
             self.recent.pop_front();
         }
-        let extra = usize::from(planted(Bug::BudgetOffByOne));
-        if self.recent.len() >= limits.restarts + extra {
-            return Verdict::Spent;
-        }
         self.recent.push_back(now);
         let doubled = limits.backoff.saturating_mul(1 << self.attempts.min(20));
         self.attempts = self.attempts.saturating_add(1);
         Verdict::After(rng.up_to(doubled.min(limits.backoff_max)))
+    }
+
+    /// Whether [`Budget::judge`] would let the server start again after a pause.
+    pub(super) fn grants(
+        &self,
+        now: Time,
+        failure: &Failure,
+        policy: Restart,
+        limits: &ServerLimits,
+    ) -> bool {
+        let past = |at: &&Time| now.since(**at) >= limits.restart_window;
+        let recent = self.recent.iter().skip_while(past).count();
+        let extra = usize::from(planted(Bug::BudgetOffByOne));
+        helps(failure, policy) && recent < limits.restarts + extra
     }
 }
 

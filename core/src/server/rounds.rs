@@ -229,7 +229,7 @@ impl Server {
         }
     }
 
-    /// Sends the call again, with the answers, ahead of those that were accepted after it.
+    /// Sends the call again, with the answers, ahead of those that were not sent yet.
     fn resume(&mut self, id: CallId, asking: Asking) {
         self.set_answers(id, asking);
         self.calls.move_to(id, Stage::Parked);

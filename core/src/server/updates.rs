@@ -40,13 +40,14 @@ impl Server {
                 total,
                 message,
             } => {
-                self.on_progress(cx.now, call);
-                cx.out.event(Event::CallProgress {
-                    call,
-                    progress,
-                    total,
-                    message,
-                });
+                if self.on_progress(cx.now, call, progress) {
+                    cx.out.event(Event::CallProgress {
+                        call,
+                        progress,
+                        total,
+                        message,
+                    });
+                }
             }
             Update::Asked { id, question } => self.on_asked(cx, id, question),
             Update::Withdrawn { id } => self.on_withdrawn(cx, &id),

@@ -36,6 +36,8 @@ struct List {
     failures: u32,
     /// Readings that came to an end, good or bad.
     readings: u64,
+    /// The entries may not be what the server has: it said so, or is another one.
+    doubtful: bool,
 }
 
 /// How good the entries of a list are.
@@ -95,8 +97,41 @@ impl Catalog {
     /// The session takes no new requests: nothing is under way, and nothing will be due.
     pub(crate) fn abandon(&mut self) {
         for list in &mut self.lists {
+            list.doubtful |= !matches!(list.step, Step::Idle);
             list.step = Step::Idle;
         }
+    }
+
+    /// The entries say nothing of the server that comes.
+    pub(crate) fn distrust(&mut self) {
+        for list in &mut self.lists {
+            list.doubtful = true;
+        }
+    }
+
+    /// Those of `names` that are tools which the server says may be called twice, where its list
+    /// is read and did not change since.
+    pub(crate) fn repeatable_tools(&self, names: &BTreeSet<&str>) -> BTreeSet<String> {
+        let list = self.list(CatalogKind::Tools);
+        if names.is_empty() || list.doubtful || list.state != ListState::Read {
+            return BTreeSet::new();
+        }
+        let mut repeatable = BTreeSet::new();
+        let mut others = BTreeSet::new();
+        for hints in list.entries.iter().filter_map(bodies::tool_hints) {
+            if !names.contains(hints.name.as_ref()) {
+                continue;
+            }
+            let those = if hints.repeatable {
+                &mut repeatable
+            } else {
+                &mut others
+            };
+            those.insert(hints.name.into_owned());
+        }
+        // Of two entries with one name nobody knows which it is that runs.
+        repeatable.retain(|name| !others.contains(name));
+        repeatable
     }
 
     /// Lets the lists that are due by `now` be asked for.
@@ -162,6 +197,7 @@ impl Catalog {
                 list.state = ListState::Read;
                 list.failures = 0;
                 list.readings += 1;
+                list.doubtful = false;
                 if reading.again {
                     list.step = Step::Due(now.after(limits.refresh_interval));
                 }

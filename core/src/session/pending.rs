@@ -19,6 +19,16 @@ pub(crate) enum Purpose {
     Listen,
 }
 
+impl Purpose {
+    /// The call of the application, where it is one.
+    pub(crate) const fn call(self) -> Option<CallId> {
+        match self {
+            Self::Call(call) => Some(call),
+            Self::Probe | Self::Initialize | Self::Page(_) | Self::Health | Self::Listen => None,
+        }
+    }
+}
+
 /// A request on its way.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub(crate) struct Pending {

@@ -37,6 +37,12 @@ pub struct ServerStats {
     pub queued: usize,
     /// Calls sent and not answered, or about to be sent again, now.
     pub in_flight: usize,
+    /// Calls that may have run when their server was lost, and were made again.
+    #[serde(default)]
+    pub retries: u64,
+    /// Calls that were lost with their server before a byte of them was written, and waited again.
+    #[serde(default)]
+    pub requeued: u64,
     /// Times the server was opened.
     pub starts: u64,
     /// Times it ended without being asked to.
@@ -54,7 +60,7 @@ pub struct ServerStats {
 /// Calls that ended without a result, by cause.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct ErrorCounts {
-    /// Refused: the queue was full.
+    /// Refused, or displaced by a call with a better claim: a queue or the fleet was full.
     pub overloaded: u64,
     /// Refused: too many calls were lost lately.
     pub breaker_open: u64,
@@ -200,6 +206,8 @@ impl ServerStats {
     }
 
     pub(crate) const fn add_life(&mut self, server: &Self) {
+        self.retries += server.retries;
+        self.requeued += server.requeued;
         self.starts += server.starts;
         self.crashes += server.crashes;
         self.late_answers += server.late_answers;

@@ -164,6 +164,38 @@ pub(crate) fn page(kind: CatalogKind, result: &RawJson) -> Result<Page, String> 
     })
 }
 
+/// What a tool says of itself that matters when a call of it was lost.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct ToolHints<'a> {
+    pub(crate) name: Cow<'a, str>,
+    /// It changes nothing, or nothing more when it is called again.
+    pub(crate) repeatable: bool,
+}
+
+/// Reads one entry of `tools/list`. `None` where it cannot be read.
+pub(crate) fn tool_hints(entry: &RawJson) -> Option<ToolHints<'_>> {
+    #[derive(Deserialize)]
+    struct Body<'a> {
+        #[serde(borrow)]
+        name: Cow<'a, str>,
+        #[serde(default)]
+        annotations: Option<Annotations>,
+    }
+    #[derive(Deserialize, Default)]
+    #[serde(rename_all = "camelCase", default)]
+    struct Annotations {
+        read_only_hint: Option<bool>,
+        idempotent_hint: Option<bool>,
+    }
+    let body: Body<'_> = serde_json::from_str(entry.as_str()).ok()?;
+    let annotations = body.annotations.unwrap_or_default();
+    Some(ToolHints {
+        name: body.name,
+        repeatable: annotations.read_only_hint == Some(true)
+            || annotations.idempotent_hint == Some(true),
+    })
+}
+
 /// A `notifications/progress`.
 #[derive(Deserialize, Debug)]
 #[serde(rename_all = "camelCase")]

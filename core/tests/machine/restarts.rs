@@ -269,3 +269,26 @@ fn a_server_that_waits_for_its_turn_can_be_undeployed() {
             .all(|effect| !matches!(effect, Effect::Open { .. }))
     );
 }
+
+#[test]
+fn a_restart_of_a_server_that_waits_for_its_turn_keeps_its_place() {
+    let mut config = FleetConfig::default();
+    config.limits.starting = 1;
+    let mut world = World::with(config);
+    let (first, _) = world.deploy_config(server("a"));
+    for name in ["b", "c"] {
+        let config = Box::new(server(name));
+        world.command(|id| McpCommand::Deploy { id, config });
+    }
+    let restarted = world.command(|id| McpCommand::Restart {
+        id,
+        server: "b".to_owned(),
+    });
+    assert_eq!(world.state("b"), ServerState::Waiting);
+    world.exit(first, Exit::Code(1));
+    world.exit(first, Exit::Code(1));
+    let states = ["a", "b", "c"].map(|name| world.state(name));
+    let [_, b, c] = states;
+    assert_eq!((b, c), (ServerState::Starting, ServerState::Waiting));
+    assert_eq!(world.reply(restarted), None);
+}

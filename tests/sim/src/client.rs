@@ -6,8 +6,8 @@ use std::{
 };
 
 use mcp_fleet_core::{
-    CallId, CallOptions, CatalogKind, CommandId, Event, Input, InputId, McpCommand, RawJson,
-    Request, RpcError, Time,
+    CallId, CallOptions, CatalogKind, ClientId, CommandId, Event, Input, InputId, McpCommand,
+    Priority, RawJson, Request, RpcError, Time,
 };
 
 use crate::{dice::Dice, fault::Fault, link::World, plan::Plan};
@@ -16,6 +16,10 @@ use crate::{dice::Dice, fault::Fault, link::World, plan::Plan};
 const IDS_PER_ACT: u64 = 256;
 /// Calls of one burst.
 const BURST: u64 = 40;
+/// Clients that make calls, beside the one without a name.
+const CLIENTS: u64 = 3;
+/// The tool that servers list as one that changes nothing, where they list it.
+pub(crate) const REPEATABLE: &str = "r\n";
 /// Servers of one crowd.
 const CROWD: u64 = 40;
 
@@ -181,6 +185,10 @@ impl Clients {
                 self.cancel(call, None);
             }
         }
+        if dice.one_in(4) && world.faults.strikes(Fault::Desertion, dice) {
+            let client = ClientId(1 + dice.below(CLIENTS));
+            self.out.push_back(McpCommand::ClientGone { client }.into());
+        }
         if world.faults.strikes(Fault::OddDeadline, dice) {
             let timeout = dice.pick(&[Duration::ZERO, Duration::MAX, Duration::from_nanos(1)]);
             self.call(&server, Some(timeout), dice);
@@ -268,15 +276,26 @@ impl Clients {
                     .into(),
                 params: arguments,
             },
-            _ => Request::Tool {
+            1 => Request::Tool {
                 name: "t\n".to_owned(),
                 arguments,
             },
+            _ => Request::Tool {
+                name: REPEATABLE.to_owned(),
+                arguments,
+            },
         };
+        let client = dice.below(CLIENTS + 1);
         let options = CallOptions {
             timeout,
             progress: dice.one_in(2),
-            ..CallOptions::default()
+            client: (client > 0).then_some(ClientId(client)),
+            priority: dice.pick(&[
+                Priority::High,
+                Priority::Normal,
+                Priority::Normal,
+                Priority::Low,
+            ]),
         };
         self.open_calls.insert(call, timeout == Some(Duration::MAX));
         let server = server.to_owned();

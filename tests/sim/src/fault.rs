@@ -77,7 +77,7 @@ faults! {
     ListFails, "F9", Server, "answers a list with an error, or never", "the list is degraded, and is tried again";
     EndlessPages, "F10", Server, "the pages of a list never end, or go round in a circle", "pages are capped, the list is degraded";
     Crowd, "F11", Client, "many servers are deployed in one moment", "all come up";
-    Crash, "F13", Server, "crashes with calls in flight", "each call ends once as `ServerGone`, none is sent again";
+    Crash, "F13", Server, "crashes with calls in flight", "each call ends once as `ServerGone`, or is made again where its policy allows";
     Orphan, "F15", Server, "exits while a grandchild holds its pipes", "the exit counts; the group is swept after a wait";
     StdoutClosed, "F16", Server, "closes standard output and lives on", "the ladder";
     StdinClosed, "F17", Server, "closes standard input and goes on writing", "the ladder; calls not written say so";
@@ -107,6 +107,7 @@ faults! {
     TimeJump, "F44", Clock, "time leaps by an hour", "deadlines fire once";
     SameInstant, "F45", Client, "many calls share one deadline", "all end in that moment, in order";
     Burst, "F46", Client, "more calls than queues hold", "the newest are refused at once";
+    RetryStorm, "F47", Server, "dies of every call", "retries stay within their share of the calls, at every moment";
     StopStorm, "F51", Server, "ignores the end of its input, or SIGTERM", "the next rung, until nothing is left";
     CommandStorm, "F56", Client, "restarts and stops without pause", "one life at a time; the last word counts";
     Reconfigure, "F57", Client, "changes limits and kinds of running servers", "limits change in place, kinds by a new life";

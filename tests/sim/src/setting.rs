@@ -60,9 +60,14 @@ impl Setting {
         let mut config = ServerConfig::new(name, Kind::Stdio(stdio));
         config.enabled = !dice.one_in(10);
         config.restart = dice.pick(&[Restart::Always, Restart::OnFailure, Restart::Never]);
-        config.retry = Retry::Never;
         config.replace = dice.pick(&[Replace::Beside, Replace::Beside, Replace::InTurn]);
         config.limits = self.limits(dice);
+        config.retry = dice.pick(&[
+            Retry::Never,
+            Retry::Unsent,
+            Retry::Idempotent,
+            Retry::Idempotent,
+        ]);
         config
     }
 
@@ -114,6 +119,8 @@ impl Setting {
             entries: dice.pick(&[1, 4]),
             inputs: dice.pick(&[0, 1, 3, 3]),
             rounds: dice.pick(&[0, 1, 3]),
+            queue_per_client: dice.pick(&[0, 0, 1, 3]),
+            retry_percent: dice.pick(&[0, 20, 60, 100]),
             breaker_failures: 0,
             breaker_percent: 0,
             ..ServerLimits::default()
@@ -127,7 +134,7 @@ fn fleet_config(dice: &mut Dice) -> FleetConfig {
             servers: dice.pick(&[1, 2, 64, 64, 64]),
             calls: dice.pick(&[1, 5, 100, 1000]),
             starting: dice.pick(&[1, 2, 100]),
-            ..FleetLimits::default()
+            calls_per_client: dice.pick(&[0, 0, 3, 20]),
         },
         ..FleetConfig::default()
     };

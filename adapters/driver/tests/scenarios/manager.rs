@@ -12,7 +12,7 @@ use futures::{
 };
 use mcp_fleet_core::{
     CallError, CallOptions, CommandError, Event, Exit, Fleet, Request, Sent, ServerState,
-    config::{FleetConfig, Kind, ServerConfig, Stdio},
+    config::{FleetConfig, Kind, Retry, ServerConfig, Stdio},
     journal::{Entry, Header, replay},
 };
 use mcp_fleet_driver::{
@@ -22,8 +22,8 @@ use mcp_fleet_driver::{
 use serde_json::json;
 
 use crate::{
-    bench::{Bench, is_alive},
-    servers::{Attached, name, shell_server},
+    bench::{Bench, is_alive, shell},
+    servers::{Attached, SCRIPT, name, shell_server},
 };
 
 fn manager<R: AsyncRuntime>(runtime: &R) -> McpManagerV2<R> {
@@ -207,6 +207,42 @@ pub async fn a_crash_ends_the_calls_in_flight<R: AsyncRuntime>(runtime: R) {
             other => panic!("{other:?}"),
         }
     }
+    manager.shutdown().await.unwrap();
+}
+
+pub async fn a_call_that_bears_it_is_made_again_after_a_crash<R: AsyncRuntime>(runtime: R) {
+    let manager = manager(&runtime);
+    let mark = std::env::temp_dir().join(format!("mcp-fleet-again-{}", std::process::id()));
+    // The first call ends the server; another finds the mark of the first.
+    let look = format!(
+        r#"*'"name":"look"'*) if rmdir '{0}' 2>/dev/null; then
+      say '"result":{{"content":[{{"type":"text","text":"seen"}}]}}'; else mkdir '{0}'; exit 3; fi ;;"#,
+        mark.display()
+    );
+    let crash = r#"*'"name":"crash"'*)"#;
+    let tools = r#"{"name":"look","annotations":{"readOnlyHint":true}},{"name":"echo","#;
+    let script = SCRIPT
+        .replace(crash, &format!("{look}\n    {crash}"))
+        .replace(r#"{"name":"echo","#, tools);
+    let mut config = ServerConfig::new(name("shell"), Kind::Stdio(shell(&script)));
+    config.retry = Retry::Idempotent;
+    config.limits.retry_percent = 100;
+    config.limits.backoff = Duration::from_millis(1);
+    manager.deploy_server(config).await.unwrap();
+    assert_eq!(manager.list_tools("shell").await.unwrap().len(), 2);
+    let seen = manager.execute_tool("shell", "look", ()).await.unwrap();
+    assert_eq!(seen.text(), "seen");
+    let lost = manager.execute_tool("shell", "crash", ()).await;
+    let gone = matches!(
+        lost,
+        Err(ExecuteError::Call(CallError::ServerGone {
+            sent: Sent::Unknown,
+            ..
+        }))
+    );
+    assert!(gone, "{lost:?}");
+    let stats = manager.get_metrics(None).await.unwrap().total;
+    assert_eq!((stats.retries, stats.requeued, stats.crashes), (1, 0, 2));
     manager.shutdown().await.unwrap();
 }
 

@@ -11,11 +11,12 @@ use std::{
 use bytes::Bytes;
 use futures::{AsyncWrite, TryStreamExt, future::join_all, stream};
 use mcp_fleet_core::{
-    CallError, ServerName, Signal,
-    config::{FleetConfig, Kind, ServerConfig},
+    CallError, CallOptions, RawJson, Request, ServerName, Signal,
+    config::{FleetConfig, Kind, Restart, ServerConfig},
 };
 use mcp_fleet_driver::{
-    AsyncRuntime, ExecuteError, LINK_CHUNKS_MAX, McpManagerV2, Process, RuntimeOptions, SIGNALS_MAX,
+    AsyncRuntime, ExecuteError, LINK_CHUNKS_MAX, McpManagerV2, McpRuntime, Process, RuntimeOptions,
+    SIGNALS_MAX, Update,
 };
 use serde_json::json;
 
@@ -96,6 +97,134 @@ pub async fn a_flood_leaves_the_calls_of_others_alone<R: AsyncRuntime>(runtime: 
             assert!(manager.list_tools("flood").await.unwrap().is_empty());
         }
     }
+    let shut = manager.runtime().shutdown(Some(Duration::ZERO));
+    shut.await.unwrap();
+}
+
+/// Waits until a queue of that many calls stands before the server.
+async fn queued(fleet: &McpRuntime, server: &str, count: usize) {
+    // What was started before is taken before.
+    let stats = fleet.metrics(Some(server)).await.unwrap();
+    assert_eq!(stats.total.queued, count);
+}
+
+/// A server that takes one call at a time, behind an inbox that holds all of them. `hang` holds
+/// its place until it is cancelled.
+async fn narrow<R: AsyncRuntime>(runtime: &R) -> (McpManagerV2<R>, Attached) {
+    let options = RuntimeOptions {
+        inbox: 5000,
+        ..RuntimeOptions::default()
+    };
+    let manager = McpManagerV2::on(runtime.clone(), FleetConfig::default(), options);
+    let server = Attached::deploy(runtime, manager.runtime(), "near").await;
+    let mut config = ServerConfig::new(name("near"), Kind::Attached);
+    config.restart = Restart::Never;
+    config.limits.in_flight = 1;
+    manager.update_config(config).await.unwrap();
+    (manager, server)
+}
+
+fn request(tool: &str, number: u64) -> Request {
+    Request::Tool {
+        name: tool.to_owned(),
+        arguments: RawJson::of(&json!({"number": number})).ok(),
+    }
+}
+
+/// The numbers of the calls that reached the server so far, in its own order.
+fn record(server: &Attached) -> Vec<u64> {
+    let seen = std::iter::from_fn(|| server.seen.try_recv().ok());
+    seen.filter(|message| message["method"] == "tools/call")
+        .map(|message| message["params"]["arguments"]["number"].as_u64().unwrap())
+        .collect()
+}
+
+pub async fn a_client_that_floods_leaves_the_others_their_turns<R: AsyncRuntime>(runtime: R) {
+    let (manager, server) = narrow(&runtime).await;
+    let (flooding, modest) = (manager.client(), manager.client());
+    let options = CallOptions::default;
+    let mut first = manager.start_call("near", request("hang", 0), options());
+    let flood: Vec<_> = (1..=1000)
+        .map(|number| flooding.start_call("near", request("echo", number), options()))
+        .collect();
+    let single: Vec<_> = (2001..=2010)
+        .map(|number| modest.start_call("near", request("echo", number), options()))
+        .collect();
+    queued(manager.runtime(), "near", 1010).await;
+    first.cancel(None);
+    first.await.unwrap_err();
+    for call in flood.into_iter().chain(single) {
+        call.await.unwrap();
+    }
+    let turns: Vec<u64> = (1..=10).flat_map(|turn| [turn, 2000 + turn]).collect();
+    let want: Vec<u64> = [0].into_iter().chain(turns).chain(11..=1000).collect();
+    assert_eq!(record(&server), want);
+    manager.shutdown().await.unwrap();
+}
+
+pub async fn a_client_that_is_gone_leaves_its_places<R: AsyncRuntime>(runtime: R) {
+    let (manager, server) = narrow(&runtime).await;
+    let options = CallOptions::default;
+    let (gone, stays) = (manager.client(), manager.client());
+    let twin = gone.clone();
+    let mut calls = vec![gone.start_call("near", request("hang", 1), options())];
+    calls.extend(
+        (2..=1000).map(|number| twin.start_call("near", request("echo", number), options())),
+    );
+    queued(manager.runtime(), "near", 999).await;
+    drop(gone);
+    queued(manager.runtime(), "near", 999).await;
+    let other = stays.start_call("near", request("echo", 5000), options());
+    // These stand in the inbox when the client leaves.
+    calls.extend(
+        (1001..=1020).map(|number| twin.start_call("near", request("echo", number), options())),
+    );
+    drop(twin);
+    other.await.unwrap();
+    for call in calls {
+        let outcome = call.await.unwrap_err();
+        let cancelled = matches!(outcome, ExecuteError::Call(CallError::Cancelled { .. }));
+        assert!(cancelled, "{outcome:?}");
+    }
+    let stats = manager.get_metrics(None).await.unwrap().total;
+    assert_eq!((stats.queued, stats.in_flight), (0, 0));
+    let record = record(&server);
+    assert!(
+        record.starts_with(&[1]) && record.contains(&5000),
+        "{record:?}"
+    );
+    assert!(
+        record.iter().all(|number| !(2..=1000).contains(number)),
+        "{record:?}"
+    );
+    stays.execute("near", request("echo", 1)).await.unwrap();
+    manager.shutdown().await.unwrap();
+}
+
+pub async fn events_that_nobody_reads_hold_up_nothing<R: AsyncRuntime>(runtime: R) {
+    let manager = manager(&runtime);
+    let mut unread = manager.events();
+    Attached::deploy(&runtime, manager.runtime(), "near").await;
+    manager.deploy_server(flood()).await.unwrap();
+    manager.list_tools("flood").await.unwrap();
+    let mut read = manager.events();
+    let mut told = 0_u64;
+    while told < 20_000 {
+        told += match read.next().await.unwrap() {
+            Update::Event(_) => 1,
+            Update::Missed(missed) => missed,
+        };
+    }
+    manager.execute_tool("near", "echo", ()).await.unwrap();
+    let mut kept = 0;
+    let missed = loop {
+        match unread.next().await.unwrap() {
+            Update::Event(_) => kept += 1,
+            Update::Missed(missed) => break missed,
+        }
+    };
+    assert!(kept <= 1024, "{kept} events were kept");
+    assert!(missed + kept >= told, "{missed} and {kept} are not {told}");
     let shut = manager.runtime().shutdown(Some(Duration::ZERO));
     shut.await.unwrap();
 }

@@ -1,9 +1,10 @@
 //! Whether a call is taken, by counting for oneself.
 
-use mcp_fleet_core::{CallError, Request, ServerState};
+use mcp_fleet_core::{CallError, CallId, CallOptions, Limit, Request, ServerState};
 
 use super::{
     ReferenceState, aftermath,
+    calls::Call,
     pools::{PoolBook, Role},
     servers::ServerBook,
 };
@@ -11,47 +12,87 @@ use super::{
 /// What must become of a new call in the turn that brings it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Verdict {
-    Taken,
+    Taken(Room),
     NotFound,
     ShuttingDown,
     Invalid,
-    Overloaded,
+    /// The fleet has no room.
+    Full(Limit),
     Unavailable,
-    /// The server leaves, perhaps to come back: taken where `room`, or unavailable.
-    Leaving {
-        room: bool,
-    },
-    /// All replicas together have no room, but one of them may have.
-    Crowded,
-    /// No replica is certain to be there for it, but one of them may be.
-    Unsure,
+    /// The server leaves, perhaps to come back: as if it stayed, or unavailable.
+    Leaving(Room),
+    /// It depends on which of several replicas it comes to.
+    Open(Chances),
+}
+
+/// What may become of a call where several replicas have a queue each.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Chances {
+    /// There may be no room.
+    full: bool,
+    /// Its client may have no room.
+    full_of_client: bool,
+    /// No replica may be there for it.
+    unavailable: bool,
+}
+
+/// Room in the queue of a server.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Room {
+    Free,
+    /// Another call gives way.
+    Made,
+    /// Another call may give way: of lines of one length some may and some may not.
+    Perhaps,
+    None(Limit),
 }
 
 impl Verdict {
     pub(super) const fn allows_taking(self) -> bool {
         matches!(
             self,
-            Self::Taken | Self::Leaving { room: true } | Self::Crowded | Self::Unsure
+            Self::Taken(Room::Free | Room::Made | Room::Perhaps)
+                | Self::Leaving(Room::Free | Room::Made | Room::Perhaps)
+                | Self::Open(_)
+        )
+    }
+
+    /// Whether the call is taken only where another gives way.
+    pub(super) const fn needs_room(self) -> bool {
+        matches!(
+            self,
+            Self::Taken(Room::Made | Room::Perhaps) | Self::Leaving(Room::Made | Room::Perhaps)
         )
     }
 
     /// Whether the call may be refused so.
-    pub(super) const fn allows(self, error: &CallError) -> bool {
+    pub(super) fn allows(self, error: &CallError) -> bool {
         match error {
             CallError::NotFound { .. } => matches!(self, Self::NotFound),
             CallError::ShuttingDown => matches!(self, Self::ShuttingDown),
             CallError::InvalidRequest { .. } => matches!(self, Self::Invalid),
-            CallError::Overloaded { .. } => {
-                matches!(
-                    self,
-                    Self::Overloaded | Self::Leaving { room: false } | Self::Crowded | Self::Unsure
-                )
+            CallError::Overloaded {
+                limit, retry_after, ..
+            } => {
+                let full = match self {
+                    Self::Full(full)
+                    | Self::Taken(Room::None(full))
+                    | Self::Leaving(Room::None(full)) => full == *limit,
+                    Self::Taken(Room::Perhaps) | Self::Leaving(Room::Perhaps) => {
+                        *limit == Limit::Queue
+                    }
+                    Self::Open(chances) => match limit {
+                        Limit::Queue => chances.full,
+                        Limit::ClientQueue => chances.full_of_client,
+                        _ => false,
+                    },
+                    _ => false,
+                };
+                full && !retry_after.is_zero()
             }
             CallError::Unavailable { .. } => {
-                matches!(
-                    self,
-                    Self::Unavailable | Self::Leaving { .. } | Self::Unsure
-                )
+                let unavailable = matches!(self, Self::Open(chances) if chances.unavailable);
+                matches!(self, Self::Unavailable | Self::Leaving(_)) || unavailable
             }
             _ => self.allows_taking(),
         }
@@ -59,7 +100,12 @@ impl Verdict {
 }
 
 impl ReferenceState {
-    pub(super) fn judge(&self, server: &str, request: &Request) -> Verdict {
+    pub(super) fn judge(
+        &mut self,
+        server: &str,
+        request: &Request,
+        options: &CallOptions,
+    ) -> Verdict {
         if self.shut_down {
             return Verdict::ShuttingDown;
         }
@@ -67,32 +113,44 @@ impl ReferenceState {
             return Verdict::NotFound;
         };
         if self.calls.open.len() >= self.limits.calls {
-            return Verdict::Overloaded;
+            return Verdict::Full(Limit::Fleet);
+        }
+        let open = self.calls.open.values();
+        let theirs = open.filter(|call| call.client == options.client).count();
+        let bound = self.limits.calls_per_client;
+        if bound > 0 && theirs >= bound {
+            return Verdict::Full(Limit::Client);
         }
         if ["", "initialize"].contains(&request.method()) {
             return Verdict::Invalid;
         }
         match pool.only() {
-            Some(book) => self.judge_one(server, book),
-            None => self.judge_many(server, pool),
+            Some(_) => self.judge_one(server, options),
+            None => self.judge_many(server, options),
         }
     }
 
-    fn judge_one(&self, server: &str, book: &ServerBook) -> Verdict {
-        if aftermath::refuses_calls(book.state) {
+    fn judge_one(&mut self, server: &str, options: &CallOptions) -> Verdict {
+        let pool = self.servers.get(server);
+        let Some(state) = pool.and_then(PoolBook::only).map(|book| book.state) else {
+            return Verdict::NotFound;
+        };
+        if aftermath::refuses_calls(state) {
             return Verdict::Unavailable;
         }
-        let (parked, _) = self.calls.count(server);
-        let room = parked < self.places(server, book);
-        match (aftermath::takes_calls(book.state), room) {
-            (true, true) => Verdict::Taken,
-            (true, false) => Verdict::Overloaded,
-            (false, room) => Verdict::Leaving { room },
+        let room = self.room(server, options);
+        if aftermath::takes_calls(state) {
+            Verdict::Taken(room)
+        } else {
+            Verdict::Leaving(room)
         }
     }
 
     /// In which queue a parked call waits is not known here, only how many wait in all.
-    fn judge_many(&self, server: &str, pool: &PoolBook) -> Verdict {
+    fn judge_many(&mut self, server: &str, options: &CallOptions) -> Verdict {
+        let Some(pool) = self.servers.get(server) else {
+            return Verdict::NotFound;
+        };
         let of = |ready: bool| {
             let serving = pool.of_role(Role::Serving);
             serving.filter(move |member| {
@@ -101,35 +159,108 @@ impl ReferenceState {
             })
         };
         let ready = of(true).count() > 0;
-        let places: usize = of(ready).map(|member| self.places(server, member)).sum();
-        let (parked, _) = self.calls.count(server);
+        let some = of(ready).count() > 0;
         let able = |member: &ServerBook| !aftermath::refuses_calls(member.state);
         let mut staying = pool.members.values().filter(|m| m.role != Role::Leaving);
-        if of(ready).count() > 0 {
-            if parked < places {
-                Verdict::Taken
-            } else {
-                Verdict::Crowded
-            }
-        } else if staying.any(able) {
-            Verdict::Unsure
-        } else {
-            Verdict::Unavailable
+        if !some && !staying.any(able) {
+            return Verdict::Unavailable;
         }
+        let places = of(ready).map(|member| member.limits.queue + self.sendable(server, member));
+        let places: usize = places.sum();
+        let of_server = || self.calls.of(server).filter(|(_, call)| call.is_parked());
+        let theirs = of_server().filter(|(_, call)| call.client == options.client);
+        let bounds = pool.members.values();
+        let bounds = bounds.map(|member| member.limits.queue_per_client);
+        let bound = bounds.filter(|bound| *bound > 0).min();
+        let chances = Chances {
+            full: !some || of_server().count() >= places,
+            full_of_client: bound.is_some_and(|bound| theirs.count() >= bound),
+            unavailable: !some,
+        };
+        let may = |(_, call): &(&CallId, &Call)| call.stands_in_line() && !call.lost;
+        self.candidates = of_server().filter(may).map(|(id, _)| *id).collect();
+        Verdict::Open(chances)
     }
 
-    /// Calls that one member could have waiting.
-    fn places(&self, server: &str, book: &ServerBook) -> usize {
+    /// Calls that one member could send at once.
+    fn sendable(&self, server: &str, book: &ServerBook) -> usize {
         let in_flight = book
             .slot
             .map_or(0, |slot| self.calls.count_at(server, slot).0);
         let link = self.links.of(book.slot);
         let credit = link.is_some_and(|link| link.has_credit(book.limits.write_bytes));
-        let sendable = if book.state == ServerState::Ready && credit {
+        if book.state == ServerState::Ready && credit {
             book.limits.in_flight.saturating_sub(in_flight)
         } else {
             0
+        }
+    }
+
+    fn room(&mut self, server: &str, options: &CallOptions) -> Room {
+        let pool = self.servers.get(server);
+        let Some(book) = pool.and_then(PoolBook::only) else {
+            return Room::None(Limit::Queue);
         };
-        book.limits.queue + sendable
+        let (parked, _) = self.calls.count(server);
+        let sendable = self.sendable(server, book);
+        let of_server = self.calls.of(server);
+        let theirs =
+            of_server.filter(|(_, call)| call.is_parked() && call.client == options.client);
+        let bound = book.limits.queue_per_client;
+        if bound > 0 && theirs.count() >= bound + sendable {
+            return Room::None(Limit::ClientQueue);
+        }
+        if parked < book.limits.queue + sendable {
+            return Room::Free;
+        }
+        let longest = self.longest_lines(server, options);
+        let may = |id: &CallId| !self.calls.open[id].lost;
+        self.candidates = longest.iter().copied().filter(may).collect();
+        match self.candidates.len() {
+            0 => Room::None(Limit::Queue),
+            some if some == longest.len() => Room::Made,
+            _ => Room::Perhaps,
+        }
+    }
+
+    /// The last calls of the longest lines in the lowest class that may give way.
+    fn longest_lines(&self, server: &str, options: &CallOptions) -> Vec<CallId> {
+        let waiting = || {
+            self.calls
+                .of(server)
+                .filter(|(_, call)| call.stands_in_line())
+        };
+        // Of classes the highest is the least.
+        let Some(lowest) = waiting().map(|(_, call)| call.priority).max() else {
+            return Vec::new();
+        };
+        if lowest < options.priority {
+            return Vec::new();
+        }
+        let length = |client| {
+            waiting()
+                .filter(|(_, call)| call.priority == lowest && call.client == client)
+                .count()
+        };
+        let least = if lowest == options.priority {
+            length(options.client) + 2
+        } else {
+            1
+        };
+        let in_class = || waiting().filter(|(_, call)| call.priority == lowest);
+        let longest = in_class().map(|(_, call)| length(call.client)).max();
+        let Some(longest) = longest.filter(|longest| *longest >= least) else {
+            return Vec::new();
+        };
+        let younger = |id: &CallId| {
+            let one = &self.calls.open[id];
+            let mut others = in_class();
+            others.any(|(_, other)| other.client == one.client && other.ticket > one.ticket)
+        };
+        in_class()
+            .filter(|(_, call)| length(call.client) == longest)
+            .map(|(id, _)| *id)
+            .filter(|id| !younger(id))
+            .collect()
     }
 }

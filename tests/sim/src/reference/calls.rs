@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use mcp_fleet_core::{CallId, InputId, LinkId, ServerId, Time};
+use mcp_fleet_core::{CallId, ClientId, InputId, LinkId, Priority, ServerId, Time};
 
 use crate::server::Answer;
 
@@ -10,6 +10,10 @@ use crate::server::Answer;
 #[derive(Debug)]
 pub(super) struct Call {
     pub(super) server: String,
+    pub(super) client: Option<ClientId>,
+    pub(super) priority: Priority,
+    /// Its server may vouch for its tool.
+    pub(super) repeatable: bool,
     /// Its place in the order of acceptance.
     pub(super) ticket: u64,
     /// Its deadline may be later, because it is not known which configuration decides.
@@ -18,10 +22,16 @@ pub(super) struct Call {
     pub(super) due: Time,
     pub(super) due_max: Time,
     pub(super) wants_progress: bool,
+    /// The progress of its last request, and of all of them.
     pub(super) progress: Option<f64>,
+    pub(super) told: Option<f64>,
     pub(super) stage: Stage,
-    /// Where its frames begin in the streams they went into.
+    /// Where its frames begin in the stream of its incarnation.
     pub(super) frames: Vec<(LinkId, u64)>,
+    /// It was sent, at some time.
+    pub(super) tried: bool,
+    /// An attempt was lost of which something was written.
+    pub(super) lost: bool,
     pub(super) rounds: u32,
 }
 
@@ -51,6 +61,15 @@ impl Call {
 
     pub(super) const fn is_fresh(&self) -> bool {
         self.frames.is_empty()
+    }
+
+    /// Whether it waits in one of the lines for its first round.
+    pub(super) fn stands_in_line(&self) -> bool {
+        self.is_parked() && self.is_fresh()
+    }
+
+    pub(super) const fn may_have_run(&self) -> bool {
+        !self.is_fresh() || self.lost
     }
 
     pub(super) fn start_anew(&mut self, now: Time) {
@@ -113,9 +132,9 @@ impl Calls {
         (in_flight, calls().filter(|call| call.is_parked()).count())
     }
 
-    /// Calls that wait to be sent, and never were.
+    /// Calls that wait to be sent, and did not run.
     pub(super) fn fresh(&self, server: &str) -> usize {
-        let fresh = |call: &Call| call.is_parked() && call.is_fresh();
+        let fresh = |call: &Call| call.stands_in_line() && !call.lost;
         self.of(server).filter(|(_, call)| fresh(call)).count()
     }
 

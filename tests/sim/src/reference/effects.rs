@@ -102,6 +102,10 @@ impl ReferenceState {
         state: ServerState,
     ) -> Result<(), Violation> {
         let now = self.now;
+        let name = self.slots.get(&link.server);
+        let pool = name.and_then(|name| self.servers.get(name));
+        let member = pool.and_then(|pool| pool.of_slot(link.server));
+        let percent = member.map_or(0, |member| member.limits.retry_percent);
         let ended = self.calls.ended.contains(&id);
         let Some(call) = self.calls.open.get_mut(&id) else {
             promise!(
@@ -131,24 +135,16 @@ impl ReferenceState {
             "{id:?} while {state}"
         );
         call.frames.push((link, start));
+        let first = !std::mem::replace(&mut call.tried, true);
         // Each request has a token of its own, and its progress begins anew.
         call.progress = None;
         if call.rounds > 0 {
             call.start_anew(now);
         }
-        let (ticket, server) = (call.ticket, call.server.clone());
-        // Several replicas have a queue each.
-        let pool = self.servers.get(&server);
-        if pool.is_none_or(|pool| pool.only().is_some()) {
-            let mut of_server = self.calls.of(&server);
-            let before = of_server.find(|(_, other)| other.is_parked() && other.ticket < ticket);
-            promise!(
-                before.is_none(),
-                "calls go out in the order in which they came",
-                "{id:?} before {before:?}"
-            );
+        if first && let Some(pool) = self.servers.get_mut(&call.server) {
+            pool.retries.earn(percent);
         }
         self.calls.move_to(id, Stage::Sent(link, request));
-        Ok(())
+        self.judge_turn(id)
     }
 }

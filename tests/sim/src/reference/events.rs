@@ -1,8 +1,8 @@
 //! What the machine may tell, and when.
 
 use mcp_fleet_core::{
-    CallError, CallId, CommandError, CommandId, Event, InputId, RawJson, Reply, Sent, ServerName,
-    ServerState,
+    CallError, CallId, CommandError, CommandId, Event, InputId, Limit, RawJson, Reply, Sent,
+    ServerName, ServerState,
 };
 
 use super::{
@@ -194,8 +194,21 @@ impl ReferenceState {
             ONE_OUTCOME,
             "{id:?} ended twice"
         );
+        promise!(
+            self.calls.open.contains_key(&id),
+            ONE_OUTCOME,
+            "{id:?} was never made"
+        );
+        if let Err(CallError::Overloaded {
+            limit: Limit::Queue,
+            ..
+        }) = outcome
+            && self.gave_way.is_none()
+            && self.candidates.contains(&id)
+        {
+            self.gave_way = Some(id);
+        }
         let Some(call) = self.calls.open.get(&id) else {
-            promise!(false, ONE_OUTCOME, "{id:?} was never made");
             return Ok(());
         };
         self.judge_outcome(id, call, outcome)?;
@@ -265,7 +278,7 @@ impl ReferenceState {
             CallError::InputRefused { .. } => as_told(in_round || fate == Some(&Fate::Refused)),
             CallError::Cancelled { sent } => {
                 as_told(fate == Some(&Fate::Cancelled))?;
-                judge_sent(id, *sent, !call.is_fresh())
+                judge_sent(id, *sent, call.may_have_run())
             }
             CallError::TimedOut { sent, .. } => {
                 promise!(
@@ -275,13 +288,15 @@ impl ReferenceState {
                     self.now,
                     call.due
                 );
-                judge_sent(id, *sent, !call.is_fresh())
+                judge_sent(id, *sent, call.may_have_run())
             }
             CallError::ServerGone { sent, .. } => self.judge_gone(id, call, *sent),
             refusal => {
                 let verdict = self.verdict.filter(|(new, _)| *new == id);
-                let lost = matches!(refusal, CallError::Unavailable { .. }) && call.is_fresh();
-                let kept = verdict.map_or(lost, |(_, verdict)| verdict.allows(refusal));
+                let never = !call.may_have_run();
+                let lost = matches!(refusal, CallError::Unavailable { .. }) && never;
+                let gave_way = self.gave_way == Some(id);
+                let kept = verdict.map_or(lost || gave_way, |(_, verdict)| verdict.allows(refusal));
                 promise!(
                     kept,
                     "admission",
@@ -294,8 +309,9 @@ impl ReferenceState {
 
     /// A call that its server left behind. What was written is known to the byte by now.
     fn judge_gone(&self, id: CallId, call: &Call, sent: Sent) -> Result<(), Violation> {
+        self.judge_told_at_once(id, call, sent)?;
         let Some((link, start)) = call.frames.last() else {
-            return judge_sent(id, sent, false);
+            return judge_sent(id, sent, call.lost);
         };
         let book = self.links.get(*link);
         let member = self.member_of(call);
@@ -303,7 +319,7 @@ impl ReferenceState {
         let gone = book.is_some_and(|book| book.over || book.input_closed || closing);
         promise!(gone, OWN_ANSWER, "{id:?}: {link:?} is not gone");
         let written = book.is_some_and(|book| book.wrote > *start);
-        judge_sent(id, sent, written || call.rounds > 0)
+        judge_sent(id, sent, written || call.rounds > 0 || call.lost)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use mcp_fleet_core::{
-    CallId, CommandError, CommandId, Event, InputId, LinkId, McpCommand, Signal,
+    CallId, CommandError, CommandId, Event, InputId, LinkId, McpCommand, Request, Signal,
     config::{FleetConfig, ServerConfig},
 };
 
@@ -12,8 +12,9 @@ use super::{
     calls::{Call, Fate, Stage},
 };
 use crate::{
+    client::REPEATABLE,
     link::Heard,
-    server::{Answer, Meaning},
+    server::{Answer, Meaning, VOUCHER},
 };
 
 impl ReferenceState {
@@ -73,13 +74,21 @@ impl ReferenceState {
             | McpCommand::ListCatalog { id, .. }
             | McpCommand::GetMetrics { id, .. } => self.begin(*id, Command::Other),
             McpCommand::Cancel { call, .. } => self.on_cancel(*call),
+            McpCommand::ClientGone { client } => {
+                let open = self.calls.open.iter();
+                let theirs = open.filter(|(_, call)| call.client == Some(*client));
+                for call in theirs.map(|(id, _)| *id).collect::<Vec<_>>() {
+                    self.on_cancel(call);
+                }
+            }
             McpCommand::Execute {
                 call,
                 server,
                 request,
                 options,
             } => {
-                let verdict = self.judge(server, request);
+                let verdict = self.judge(server, request, options);
+                self.joins_line(server, options.priority, options.client);
                 self.verdict = Some((*call, verdict));
                 let (limits, now) = (
                     self.servers.get(server).map(|pool| &pool.config.limits),
@@ -104,6 +113,9 @@ impl ReferenceState {
                 let ticket = self.calls.ticket();
                 let call_book = Call {
                     server: server.clone(),
+                    client: options.client,
+                    priority: options.priority,
+                    repeatable: matches!(request, Request::Tool { name, .. } if name == REPEATABLE),
                     ticket,
                     vague,
                     timeout,
@@ -111,8 +123,11 @@ impl ReferenceState {
                     due_max: now.after(timeout_max.max(timeout)),
                     wants_progress: options.progress,
                     progress: None,
+                    told: None,
                     stage: Stage::Parked,
                     frames: Vec::new(),
+                    tried: false,
+                    lost: false,
                     rounds: 0,
                 };
                 self.calls.open.insert(*call, call_book);
@@ -236,6 +251,7 @@ impl ReferenceState {
                 ..
             } if ended => {}
             Meaning::Answer { request, answer } => {
+                book.vouches |= matches!(answer, Answer::Result(text) if text.contains(VOUCHER));
                 book.botched |= book.is_greeting(*request);
                 if let Some(call) = self.calls.in_flight.get(&(link, *request)).copied() {
                     self.on_answered(call, answer);
@@ -294,7 +310,10 @@ impl ReferenceState {
         if call.wants_progress && call.progress.is_none_or(|last| progress > last) {
             call.progress = Some(progress);
             call.start_anew(now);
-            self.progress.push((id, progress));
+            if call.told.is_none_or(|last| progress > last) {
+                call.told = Some(progress);
+                self.progress.push((id, progress));
+            }
         }
     }
 }

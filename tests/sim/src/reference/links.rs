@@ -29,6 +29,8 @@ pub(super) struct LinkBook {
     pub(super) unreadable: bool,
     /// It gave a reason to give it up: noise, a line too long.
     pub(super) broke_protocol: bool,
+    /// It said of a tool that it changes nothing.
+    pub(super) vouches: bool,
     /// It refused or botched a handshake.
     pub(super) botched: bool,
     /// When it last said something.

@@ -7,8 +7,10 @@ mod calls;
 mod effects;
 mod events;
 mod inputs;
+mod lines;
 mod links;
 mod pools;
+mod retries;
 mod servers;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -72,6 +74,9 @@ pub(crate) struct ReferenceState {
     // What holds within one turn only.
     fates: BTreeMap<CallId, Fate>,
     verdict: Option<(CallId, Verdict)>,
+    /// The calls of which one may give way to the new one, and the one that did.
+    candidates: Vec<CallId>,
+    gave_way: Option<CallId>,
     progress: Vec<(CallId, f64)>,
     /// Requests that must be taken back.
     notices: BTreeSet<(LinkId, u64)>,
@@ -120,6 +125,8 @@ impl ReferenceState {
             results: 0,
             fates: BTreeMap::new(),
             verdict: None,
+            candidates: Vec::new(),
+            gave_way: None,
             progress: Vec::new(),
             notices: BTreeSet::new(),
             left_alone: Vec::new(),
@@ -132,6 +139,8 @@ impl ReferenceState {
         self.now = turn.at;
         self.fates.clear();
         self.verdict = None;
+        self.candidates.clear();
+        self.gave_way = None;
         self.progress.clear();
         self.notices.clear();
         self.left_alone.clear();
@@ -146,6 +155,7 @@ impl ReferenceState {
         }
         self.settle_pools(turn)?;
         self.fates_are_fulfilled()?;
+        self.lost_calls_wait()?;
         for effect in turn.effects {
             self.on_effect(effect)?;
         }
@@ -159,7 +169,9 @@ impl ReferenceState {
             "{:?}",
             self.notices
         );
-        self.compare(turn)
+        self.compare(turn)?;
+        self.forget_empty_classes();
+        Ok(())
     }
 
     /// Whether all that was begun has ended, and no server is under way.
@@ -243,6 +255,11 @@ impl ReferenceState {
                 "admission",
                 "{call:?} was taken: {verdict:?}"
             );
+            promise!(
+                !taken || !verdict.needs_room() || self.gave_way.is_some(),
+                "admission",
+                "{call:?} was taken, and nobody gave way: {verdict:?}"
+            );
         }
         promise!(
             self.progress.is_empty(),
@@ -292,6 +309,7 @@ impl ReferenceState {
                 own.in_flight
             );
             self.compare_server(name)?;
+            self.compare_retries(name, own)?;
         }
         let members = self.servers.iter();
         let members = members.flat_map(|(_, pool)| pool.members.values());

@@ -8,7 +8,7 @@ use mcp_fleet_core::{
     config::{Replace, ServerConfig},
 };
 
-use super::{aftermath, servers::ServerBook};
+use super::{aftermath, lines::Lines, retries::Retries, servers::ServerBook};
 use crate::violation::{Violation, promise};
 
 const TAKE_OVER: &str = "a configuration takes over when all of its replicas are ready";
@@ -27,6 +27,8 @@ pub(super) enum Role {
 pub(super) struct PoolBook {
     pub(super) config: ServerConfig,
     pub(super) members: BTreeMap<u32, ServerBook>,
+    pub(super) retries: Retries,
+    pub(super) lines: Lines,
     /// The configuration whose newcomers start beside the others.
     pub(super) coming: Option<ServerConfig>,
     /// The configuration that comes back when its successor fails by this time.
@@ -48,6 +50,8 @@ impl PoolBook {
         Self {
             config: config.clone(),
             members: BTreeMap::new(),
+            retries: Retries::default(),
+            lines: Lines::default(),
             coming: None,
             probation: None,
             restarts: BTreeSet::new(),

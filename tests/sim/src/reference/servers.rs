@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use mcp_fleet_core::{
     Failure, ServerId, ServerState, Time,
-    config::{Restart, ServerConfig, ServerLimits},
+    config::{Restart, Retry, ServerConfig, ServerLimits},
 };
 
 use super::{
@@ -38,6 +38,7 @@ pub(super) struct ServerBook {
     restart: Restart,
     /// When restarts were granted since the operator last wanted a fresh start.
     restarts: Vec<Time>,
+    pub(super) retry: Retry,
 }
 
 impl ServerBook {
@@ -54,12 +55,14 @@ impl ServerBook {
             health_interval_min: config.limits.health_interval,
             restart: config.restart,
             restarts: Vec::new(),
+            retry: config.retry,
         }
     }
 
     pub(super) fn retune(&mut self, config: &ServerConfig) {
         let limits = &config.limits;
         self.restart = config.restart;
+        self.retry = config.retry;
         self.interval_min = self.interval_min.min(limits.refresh_interval);
         self.start_timeout_min = self.start_timeout_min.min(limits.start_timeout);
         self.health_interval_min = self.health_interval_min.min(limits.health_interval);

@@ -8,7 +8,10 @@ use std::{collections::VecDeque, time::Duration};
 
 use mcp_fleet_core::{Exit, Time};
 
-pub(crate) use self::utterance::{Answer, Meaning, Utterance};
+pub(crate) use self::{
+    replies::VOUCHER,
+    utterance::{Answer, Meaning, Utterance},
+};
 use crate::{
     agenda::Agenda, dice::Dice, fault::Fault, frame::Frame, plan::Faults, setting::Setting,
 };
@@ -67,6 +70,7 @@ struct Habits {
     odd_handshake: bool,
     slow: bool,
     dies_of_greeting: Option<i32>,
+    dies_of_calls: bool,
     ignores_end: bool,
     ignores_term: bool,
 }
@@ -117,15 +121,20 @@ impl ScriptedServer {
             odd_handshake: faults.strikes(Fault::OddHandshake, &mut dice),
             slow,
             dies_of_greeting: dies,
+            dies_of_calls: false,
             ignores_end: stubborn,
             ignores_term: stubborn && dice.one_in(2),
         };
+        let dies_of_calls = faults.strikes(Fault::RetryStorm, &mut dice);
         let revision = dice.pick(&["2025-11-25", "2025-03-26", "2024-11-05"]);
         let mut server = Self {
             dice,
             modern,
             revision,
-            habits,
+            habits: Habits {
+                dies_of_calls,
+                ..habits
+            },
             agenda: Agenda::default(),
             alive: true,
             hangs_until: None,
@@ -307,6 +316,9 @@ impl ScriptedServer {
         if let Some(code) = self.habits.dies_of_greeting {
             let exit = Exit::Code(code);
             return self.exit_soon(now, exit);
+        }
+        if self.habits.dies_of_calls && frame.call.is_some() && !faults.have_stopped() {
+            self.exit_soon(now, Exit::Signal(6));
         }
         let heard = Heard {
             id,

@@ -3,8 +3,10 @@
 use mcp_fleet_core::Time;
 
 use super::{Answer, Deed, Heard, Meaning, ScriptedServer, is_greeting};
-use crate::{fault::Fault, plan::Faults};
+use crate::{client::REPEATABLE, fault::Fault, plan::Faults};
 
+/// The annotation of a tool that changes nothing.
+pub(crate) const VOUCHER: &str = "readOnlyHint";
 const CAPABILITIES: &str =
     r#"{"tools":{"listChanged":true},"resources":{},"prompts":{"listChanged":true}}"#;
 
@@ -87,10 +89,13 @@ impl ScriptedServer {
             (true, _) => format!(r#","nextCursor":"c{}""#, self.said),
             (false, _) => String::new(),
         };
-        self.say_result(
-            id,
-            format!(r#"{{"{member}":[{{"name":"t{name}"}}]{next}}}"#),
-        );
+        let entry = if changed || member != "tools" {
+            format!(r#"{{"name":"t{name}"}}"#)
+        } else {
+            let name = serde_json::Value::from(REPEATABLE);
+            format!(r#"{{"name":{name},"annotations":{{"{VOUCHER}":true}}}}"#)
+        };
+        self.say_result(id, format!(r#"{{"{member}":[{entry}]{next}}}"#));
     }
 
     fn answer_call(&mut self, now: Time, heard: Heard, faults: &mut Faults) {
