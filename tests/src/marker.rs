@@ -45,6 +45,11 @@ impl Marker {
         launch.env(VARIABLE, &self.0)
     }
 
+    /// The variable that marks a process, and its value.
+    pub fn variable(&self) -> (&'static str, &str) {
+        (VARIABLE, &self.0)
+    }
+
     /// The processes that have it and are no zombies, in order of their ids.
     ///
     /// # Errors

@@ -54,6 +54,7 @@ scenarios! {
     events_tell_the_life_of_a_server_and_end_with_the_fleet
     dropping_the_last_handle_ends_every_process
     one_bad_server_does_not_fail_the_others
+    a_reload_brings_the_fleet_to_its_configuration
     a_used_up_pair_of_streams_cannot_be_restarted
     a_journal_replays_to_the_same_effects
     every_future_can_move_between_threads

@@ -21,6 +21,7 @@ Examples:
   mcp-fleet tools .mcp.json     List the tools of all servers
   mcp-fleet call .mcp.json files read_text_file '{\"path\": \"notes.txt\"}'
   mcp-fleet replay bug.journal  Show what a fleet was told and did, step by step
+  mcp-fleet up .mcp.json        Start all servers and supervise them until Ctrl-C
 
 Exit codes:
   0    Success
@@ -32,6 +33,7 @@ Exit codes:
   130  Interrupted (SIGINT)
   143  Terminated (SIGTERM)
 
+`mcp-fleet up` is there to be stopped, and exits with 0 after the first signal.
 The first Ctrl-C, SIGTERM or SIGHUP lets servers finish and stops them; the second kills them at once.
 Data goes to standard output, everything else to standard error.";
 
@@ -140,6 +142,17 @@ pub(crate) enum Command {
     Call(CallArgs),
     /// Tell a fleet its journal again, and show every step
     Replay(ReplayArgs),
+    /// Start the servers of a file and supervise them until a signal
+    ///
+    /// Prints a line for all that happens to them: how they start, why one of them failed, when it
+    /// starts again. When the file changes, the fleet follows it without a call lost: servers that
+    /// are new are started, those that are gone are stopped, and those that changed are replaced or
+    /// take on their new limits. A file that is wrong changes nothing, and what is wrong with it is
+    /// printed.
+    ///
+    /// This version serves no clients: it is for finding out how servers behave over time, with their
+    /// own policies and limits, and for trying changes of a file before an application uses it.
+    Up(UpArgs),
     /// Print a completion script
     Completions(CompletionsArgs),
 }
@@ -278,6 +291,34 @@ pub(crate) enum Point {
     Step(u64),
     /// Since the beginning.
     At(Duration),
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  mcp-fleet up .mcp.json
+  mcp-fleet up .mcp.json --json | jq -c 'select(.state == \"failed\")'
+
+With --json: one object a line, each with `time` (UTC) and `event`: state, breaker, catalog,
+violation, refused, rolled_back, warned, invalid, unreadable, reloading, reloaded, not_reloaded,
+missed or stopping.
+
+A server that cannot start does not end it, nor does a file that becomes wrong or is removed.
+Exits with 0 when a signal ended it and the servers were stopped in order, or when nobody reads
+its lines any more; with 2 if the file is wrong at the start; and with 129, 130 or 143 if a second
+signal came before the servers had stopped.")]
+pub(crate) struct UpArgs {
+    /// File with `mcpServers` (or VS Code's `servers`); comments are allowed
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+
+    /// Go on with the file as it is at the start
+    #[arg(long)]
+    pub(crate) no_watch: bool,
+
+    /// Print JSON, one object a line
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Args, Debug)]

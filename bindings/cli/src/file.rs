@@ -25,23 +25,30 @@ pub(crate) struct Brought {
 /// # Errors
 /// Where the file cannot be read at all.
 pub(crate) fn judge(path: &Path) -> Result<Result<Loaded, ConfigErrors>, Problem> {
-    judge_with(path, &|name| std::env::var(name).ok())
+    Ok(judge_text(path, &read_text(path)?).map(|(loaded, _)| loaded))
 }
 
-fn judge_with(
-    path: &Path,
-    variable: &dyn Fn(&str) -> Option<String>,
-) -> Result<Result<Loaded, ConfigErrors>, Problem> {
-    let text = mcp_fleet_driver::read_text(path).map_err(|error| unreadable(path, &error))?;
-    Ok(config::read(&path.display().to_string(), &text, variable))
-}
-
-/// Reads a file that is to be used, and says on standard error what looks wrong with it: with all
-/// of it where `servers` is empty, or else with those servers and the file itself.
+/// Reads the text of a file.
 ///
 /// # Errors
-/// Where the file cannot be used.
-pub(crate) fn load(path: &Path, servers: &[String]) -> Result<Brought, Problem> {
+/// Where it cannot be read.
+pub(crate) fn read_text(path: &Path) -> Result<String, Problem> {
+    mcp_fleet_driver::read_text(path).map_err(|error| unreadable(path, &error))
+}
+
+/// Judges what a file says, and tells what variables brought into it.
+///
+/// # Errors
+/// All that is wrong with it.
+pub(crate) fn judge_text(path: &Path, text: &str) -> Result<(Loaded, Vec<String>), ConfigErrors> {
+    judge_for(path, text, &|_| true)
+}
+
+fn judge_for(
+    path: &Path,
+    text: &str,
+    is_used: &dyn Fn(&str) -> bool,
+) -> Result<(Loaded, Vec<String>), ConfigErrors> {
     let secrets = RefCell::new(BTreeSet::new());
     let variable = |name: &str| {
         let value = std::env::var(name).ok();
@@ -50,31 +57,35 @@ pub(crate) fn load(path: &Path, servers: &[String]) -> Result<Brought, Problem> 
         }
         value
     };
-    match judge_with(path, &variable)? {
-        Ok(Loaded {
-            mut config,
-            warnings,
-        }) => {
-            for server in &mut config.servers {
-                // A command that answers once says what failed, and does not try again.
-                server.restart = Restart::Never;
-            }
-            for warning in warnings
-                .iter()
-                .filter(|warning| concerns(&warning.key, servers))
-            {
-                output::warn(&warning.to_string());
-            }
-            for server in &config.servers {
-                if servers.is_empty() || servers.iter().any(|name| name == server.name.as_str()) {
-                    warn_unreachable(path, server);
-                }
-            }
-            let secrets = secrets.take().into_iter().collect();
-            Ok(Brought { config, secrets })
-        }
-        Err(errors) => Err(unusable(path, &errors)),
+    let loaded = config::read_for(&path.display().to_string(), text, &variable, is_used)?;
+    Ok((loaded, secrets.take().into_iter().collect()))
+}
+
+/// Reads a file of which these servers are to be used, or all where `servers` is empty, and says
+/// on standard error what looks wrong with them and the file itself.
+///
+/// # Errors
+/// Where the file cannot be used, or one of the servers.
+pub(crate) fn load(path: &Path, servers: &[String]) -> Result<Brought, Problem> {
+    let text = read_text(path)?;
+    let is_used = |name: &str| servers.is_empty() || servers.iter().any(|server| server == name);
+    let judged = judge_for(path, &text, &is_used);
+    let (loaded, secrets) = judged.map_err(|errors| unusable(path, &errors))?;
+    let Loaded {
+        mut config,
+        warnings,
+    } = loaded;
+    for warning in &warnings {
+        output::warn(&warning.to_string());
     }
+    for server in &mut config.servers {
+        // A command that answers once says what failed, and does not try again.
+        server.restart = Restart::Never;
+        if is_used(server.name.as_str()) {
+            warn_unreachable(path, server);
+        }
+    }
+    Ok(Brought { config, secrets })
 }
 
 /// Says that a server is of a kind that this version cannot start, and answers whether it said so.
@@ -90,15 +101,6 @@ pub(crate) fn warn_unreachable(path: &Path, server: &ServerConfig) -> bool {
         ));
     }
     unreachable
-}
-
-/// Whether a key such as `mcpServers.files.args[1]` is of one of the servers, or of none.
-fn concerns(key: &str, servers: &[String]) -> bool {
-    let section = key
-        .strip_prefix("mcpServers.")
-        .or_else(|| key.strip_prefix("servers."));
-    let named = section.and_then(|rest| rest.split('.').next());
-    named.is_none_or(|named| servers.is_empty() || servers.iter().any(|server| server == named))
 }
 
 /// Says all that is wrong with a file.
@@ -196,22 +198,6 @@ fn unreadable(path: &Path, error: &io::Error) -> Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_the_warnings_of_the_servers_in_use_are_said() {
-        let files = ["files".to_owned()];
-        for key in [
-            "mcpServers.files.timeoutMs",
-            "servers.files",
-            "fleet.maxServers",
-            "",
-            "inputs",
-        ] {
-            assert!(concerns(key, &files), "{key}");
-        }
-        assert!(!concerns("mcpServers.files2.env", &files));
-        assert!(concerns("mcpServers.files2.env", &[]));
-    }
 
     #[test]
     fn what_servers_come_after_is_taken_with_them() {

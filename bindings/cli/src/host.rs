@@ -1,13 +1,13 @@
 //! The fleet of one run: made from the options, always stopped in the end.
 
-use std::sync::Arc;
+use std::{future::ready, sync::Arc};
 
-use futures::future::join_all;
+use futures::future::{join, join_all};
 use mcp_fleet_core::{
-    CallOptions, CatalogKind, RawJson, Request, ServerInfo,
+    CallOptions, CatalogKind, RawJson, ReloadReport, Request, ServerInfo,
     config::{FleetConfig, ServerConfig},
 };
-use mcp_fleet_driver::{InProcessServer, ManageError, PendingCall, RuntimeOptions};
+use mcp_fleet_driver::{Events, InProcessServer, ManageError, PendingCall, RuntimeOptions};
 use mcp_fleet_tokio::{McpManagerV2, Tokio};
 use tokio::select;
 
@@ -22,6 +22,24 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Host {
     manager: McpManagerV2,
+}
+
+/// How the work of a run ended.
+#[derive(Debug)]
+pub(crate) enum Ended {
+    /// By itself.
+    Work(Result<Exit, Problem>),
+    /// By a signal.
+    Signal(Exit),
+}
+
+/// How the servers of a run ended.
+#[derive(Debug)]
+pub(crate) enum Stopped {
+    /// In order, though a signal may have asked for it meanwhile.
+    InOrder(Option<Exit>),
+    /// Not yet: the end of this process ends them.
+    Killed(Exit),
 }
 
 impl Host {
@@ -55,34 +73,71 @@ impl Host {
         signals: &mut Signals,
         work: impl Future<Output = Result<Exit, Problem>>,
     ) -> Result<Exit, Problem> {
-        let mut interrupted = None;
-        let outcome = select! {
-            outcome = work => outcome,
-            exit = signals.next() => {
-                announce();
-                interrupted = Some(exit);
-                Ok(exit)
-            }
+        let ended = Box::pin(self.until(signals, work)).await;
+        let interrupted = if let Ended::Signal(exit) = ended {
+            announce();
+            Some(exit)
+        } else {
+            None
         };
-        let stopped = self.manager.shutdown();
+        let stopped = self.stop(signals, interrupted.is_some(), ready(())).await;
+        match (stopped, ended) {
+            (Stopped::Killed(exit), _) => Ok(exit),
+            (Stopped::InOrder(Some(exit)), _) | (_, Ended::Signal(exit)) => Ok(exit),
+            (Stopped::InOrder(None), Ended::Work(outcome)) => outcome,
+        }
+    }
+
+    /// Does `work` until it ends or a signal ends it.
+    pub(crate) async fn until(
+        &self,
+        signals: &mut Signals,
+        work: impl Future<Output = Result<Exit, Problem>>,
+    ) -> Ended {
+        select! {
+            outcome = work => Ended::Work(outcome),
+            exit = signals.next() => Ended::Signal(exit),
+        }
+    }
+
+    /// Drains all servers and stops them. `meanwhile` is to end when the fleet has, at the latest.
+    /// The first signal, where none was before, is answered in words, the second with the end.
+    pub(crate) async fn stop(
+        &self,
+        signals: &mut Signals,
+        was_interrupted: bool,
+        meanwhile: impl Future<Output = ()>,
+    ) -> Stopped {
+        let stopped = join(self.manager.shutdown(), meanwhile);
         tokio::pin!(stopped);
+        let mut interrupted = None;
         loop {
             select! {
-                stopped = &mut stopped => {
+                (stopped, ()) = &mut stopped => {
                     if let Err(error) = stopped {
                         tracing::warn!("the fleet did not stop in order: {error}");
                     }
-                    return interrupted.map_or(outcome, Ok);
+                    return Stopped::InOrder(interrupted);
                 }
                 exit = signals.next() => {
-                    if interrupted.is_some() {
-                        return Ok(exit);
+                    if was_interrupted || interrupted.is_some() {
+                        return Stopped::Killed(exit);
                     }
                     announce();
                     interrupted = Some(exit);
                 }
             }
         }
+    }
+
+    /// What happens in the fleet from here on.
+    pub(crate) fn events(&self) -> Events {
+        self.manager.events()
+    }
+
+    /// See [`McpManagerV2::reload`].
+    pub(crate) async fn reload(&self, config: FleetConfig) -> Result<ReloadReport, ManageError> {
+        self.manager.reload(config).await
     }
 
     pub(crate) async fn deploy(&self, server: ServerConfig) -> Result<(), ManageError> {

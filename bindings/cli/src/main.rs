@@ -17,6 +17,8 @@ mod replay;
 mod servers;
 mod signals;
 mod tools;
+mod up;
+mod watch;
 
 use std::{process::ExitCode, time::Duration};
 
@@ -70,6 +72,9 @@ fn run(cli: Cli) -> Result<Exit, Problem> {
         }
         Command::Tools(args) => {
             block_on(async { tools::run(&args, &global, &mut Signals::listen()?).await })
+        }
+        Command::Up(args) => {
+            block_on(async { up::run(&args, &global, &mut Signals::listen()?).await })
         }
         Command::Call(args) => {
             let prepared = call::prepare(&args)?;

@@ -39,6 +39,16 @@ impl Signals {
         })
     }
 
+    /// What the number of one of them is called.
+    pub(crate) const fn name(number: u8) -> &'static str {
+        match number {
+            SIGHUP => "SIGHUP",
+            SIGINT => "SIGINT",
+            SIGTERM => "SIGTERM",
+            _ => "signal",
+        }
+    }
+
     /// Waits for the next one.
     pub(crate) async fn next(&mut self) -> Exit {
         select! {

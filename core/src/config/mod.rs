@@ -69,7 +69,7 @@ pub use self::{
     keys::{KEYS, Key, Place, keys_table},
     limits::{FleetLimits, ServerLimits},
     problem::{ConfigErrors, Problem},
-    read::{Loaded, read},
+    read::{Loaded, read, read_for},
     supervision::{Probe, Probes, Replace, Restart, Retry, Scope, Start, Strategy},
 };
 use crate::{event::Implementation, ids::ServerName};

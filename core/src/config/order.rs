@@ -37,13 +37,15 @@ impl Edge<'_> {
 
 impl Reader<'_> {
     /// Sees all servers together. What is wrong with one alone was reported before.
-    pub(super) fn check_order(&mut self, entries: &[Entry<'_, '_>], config: &FleetConfig) {
-        let sections: Vec<(&'static str, &Object<'_>)> = entries
-            .iter()
-            .filter(|entry| matches!(entry.key.slot, Slot::Servers))
-            .filter_map(|entry| Some((entry.key.name, entry.value.as_object()?)))
-            .collect();
-        let edges = edges(&sections);
+    pub(super) fn check_order(
+        &mut self,
+        entries: &[Entry<'_, '_>],
+        config: &FleetConfig,
+        is_used: &dyn Fn(&str) -> bool,
+    ) {
+        let sections = sections(entries);
+        let mut edges = edges(&sections);
+        edges.retain(|edge| is_used(edge.server));
         let names: BTreeSet<&str> = sections
             .iter()
             .flat_map(|(_, object)| object.properties.iter().map(|prop| prop.name.as_str()))
@@ -57,7 +59,7 @@ impl Reader<'_> {
             self.check_edge(edge, &names, &servers);
         }
         self.check_circles(&edges);
-        self.check_groups(entries, &sections);
+        self.check_groups(entries, &sections, is_used);
     }
 
     fn check_edge(
@@ -144,6 +146,7 @@ impl Reader<'_> {
         &mut self,
         entries: &[Entry<'_, '_>],
         sections: &[(&'static str, &Object<'_>)],
+        is_used: &dyn Fn(&str) -> bool,
     ) {
         let fleet = entries
             .iter()
@@ -163,7 +166,8 @@ impl Reader<'_> {
                 };
                 let name = group.value.as_ref();
                 used.insert(name);
-                if name.trim().is_empty() || declared().any(|prop| prop.name.as_str() == name) {
+                let known = declared().any(|prop| prop.name.as_str() == name);
+                if name.trim().is_empty() || known || !is_used(prop.name.as_str()) {
                     continue;
                 }
                 let top = Path::Top;
@@ -195,6 +199,34 @@ impl Reader<'_> {
             }
         }
     }
+}
+
+/// The objects that hold servers, by their keys.
+fn sections<'n, 't>(entries: &[Entry<'n, 't>]) -> Vec<(&'static str, &'n Object<'t>)> {
+    entries
+        .iter()
+        .filter(|entry| matches!(entry.key.slot, Slot::Servers))
+        .filter_map(|entry| Some((entry.key.name, entry.value.as_object()?)))
+        .collect()
+}
+
+/// The servers that are to be used, and all that they come after.
+pub(super) fn used(entries: &[Entry<'_, '_>], is_used: &dyn Fn(&str) -> bool) -> BTreeSet<String> {
+    let sections = sections(entries);
+    let edges = edges(&sections);
+    let mut used: BTreeSet<String> = BTreeSet::new();
+    let mut wanted: Vec<&str> = sections
+        .iter()
+        .flat_map(|(_, object)| object.properties.iter().map(|prop| prop.name.as_str()))
+        .filter(|name| is_used(name))
+        .collect();
+    while let Some(name) = wanted.pop() {
+        if used.insert(name.to_owned()) {
+            let after = edges.iter().filter(|edge| edge.server == name);
+            wanted.extend(after.map(|edge| edge.after));
+        }
+    }
+    used
 }
 
 fn edges<'n>(sections: &[(&'static str, &'n Object<'_>)]) -> Vec<Edge<'n>> {

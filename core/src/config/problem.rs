@@ -100,6 +100,11 @@ impl Report {
             .push(Finding::new(offset, path, message.into(), remedy.into()));
     }
 
+    /// Whether there was an error so far.
+    pub(super) const fn has_errors(&self) -> bool {
+        !self.errors.is_empty()
+    }
+
     /// Turns offsets into lines and columns: the errors, and the warnings.
     pub(super) fn into_problems(self, file: &str, text: &str) -> (Vec<Problem>, Vec<Problem>) {
         (

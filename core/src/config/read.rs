@@ -11,6 +11,7 @@ use super::{
     ConfigErrors, FleetConfig, Problem, Root, ServerLimits,
     expand::Tilde,
     keys::{Place, Slot},
+    order::used,
     path::{Path, shown},
     supervision::STRATEGIES,
     syntax,
@@ -39,10 +40,27 @@ pub fn read(
     text: &str,
     variable: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Loaded, ConfigErrors> {
+    read_for(file, text, variable, &|_| true)
+}
+
+/// Reads the text of a configuration file of which only some servers are to be used, by name.
+///
+/// As [`read()`], but what looks wrong with the other servers is not told of, and those that are
+/// wrong are left out: a variable that only they need may be unset. Servers that those to be used
+/// come after are to be used too.
+///
+/// # Errors
+/// Everything that is wrong with the file and with the servers that are to be used.
+pub fn read_for(
+    file: &str,
+    text: &str,
+    variable: &dyn Fn(&str) -> Option<String>,
+    is_used: &dyn Fn(&str) -> bool,
+) -> Result<Loaded, ConfigErrors> {
     // Some editors of Windows begin every file with a byte order mark.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut reader = Reader::new(text, variable);
-    let config = reader.file(text);
+    let config = reader.file(text, is_used);
     let (errors, warnings) = reader.report.into_problems(file, text);
     if errors.is_empty() {
         Ok(Loaded { config, warnings })
@@ -52,7 +70,7 @@ pub fn read(
 }
 
 impl Reader<'_> {
-    fn file(&mut self, text: &str) -> FleetConfig {
+    fn file(&mut self, text: &str, is_used: &dyn Fn(&str) -> bool) -> FleetConfig {
         let mut config = FleetConfig::default();
         let Some(value) = syntax::parse(text, &mut self.report) else {
             return config;
@@ -83,8 +101,10 @@ impl Reader<'_> {
                     .warning(entry.offset, &path.key(entry.key.name), message, remedy);
             }
         }
-        self.servers(path, &entries, &defaults, &mut config);
-        self.check_order(&entries, &config);
+        let used = used(&entries, is_used);
+        let is_used = |name: &str| used.contains(name);
+        self.servers(path, &entries, &defaults, &is_used, &mut config);
+        self.check_order(&entries, &config, &is_used);
         if !entries
             .iter()
             .any(|entry| matches!(entry.key.slot, Slot::Servers))
@@ -101,6 +121,7 @@ impl Reader<'_> {
         path: &Path<'_>,
         entries: &[Entry<'_, '_>],
         defaults: &ServerLimits,
+        is_used: &dyn Fn(&str) -> bool,
         config: &mut FleetConfig,
     ) {
         let mut seen: BTreeMap<String, (&str, usize, &Object<'_>)> = BTreeMap::new();
@@ -140,7 +161,14 @@ impl Reader<'_> {
                         seen.insert(name.to_ascii_lowercase(), (name, prop.start(), object));
                     }
                 }
-                config.servers.extend(self.server(path, prop, defaults));
+                config.servers.extend(if is_used(name) {
+                    self.server(path, prop, defaults)
+                } else {
+                    let said = std::mem::take(&mut self.report);
+                    let server = self.server(path, prop, defaults);
+                    let unsaid = std::mem::replace(&mut self.report, said);
+                    server.filter(|_| !unsaid.has_errors())
+                });
             }
         }
     }

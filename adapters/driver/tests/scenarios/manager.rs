@@ -1,6 +1,7 @@
 //! What callers of a fleet see, on whatever runtime.
 
 use std::{
+    collections::BTreeMap,
     io::{self, Write},
     time::Duration,
 };
@@ -321,6 +322,57 @@ pub async fn one_bad_server_does_not_fail_the_others<R: AsyncRuntime>(runtime: R
     );
 }
 
+pub async fn a_reload_brings_the_fleet_to_its_configuration<R: AsyncRuntime>(runtime: R) {
+    let manager = manager(&runtime);
+    let fleet = |servers: Vec<ServerConfig>| FleetConfig {
+        servers,
+        ..FleetConfig::default()
+    };
+    Attached::deploy(&runtime, manager.runtime(), "by-hand").await;
+    let first = fleet(vec![shell_server("stays"), shell_server("leaves")]);
+    let report = manager.reload(first).await.unwrap();
+    assert_eq!(report.added, [name("leaves"), name("stays")]);
+    let pids = || async {
+        let servers = manager.list_servers().await.unwrap();
+        let named = servers.into_iter().map(|server| (server.name, server.pid));
+        named.collect::<BTreeMap<_, _>>()
+    };
+    let before = pids().await;
+
+    let mut broken = shell_server("broken");
+    if let Kind::Stdio(stdio) = &mut broken.kind {
+        stdio.command = "/no/such/program".to_owned();
+    }
+    let second = fleet(vec![shell_server("stays"), broken]);
+    let report = manager.reload(second).await.unwrap();
+    assert_eq!(report.unchanged, [name("stays")]);
+    assert_eq!(report.removed, [name("leaves")]);
+    assert!(report.added.is_empty());
+    let [(server, CommandError::Failed { failure, .. })] = report.failed.as_slice() else {
+        panic!("{report:?}");
+    };
+    assert_eq!(*server, name("broken"));
+    assert!(
+        failure.to_string().contains("/no/such/program"),
+        "{failure}"
+    );
+    let after = pids().await;
+    assert_eq!(after[&name("stays")], before[&name("stays")]);
+    assert!(!is_alive(before[&name("leaves")].unwrap()));
+    assert!(after.contains_key(&name("by-hand")), "{after:?}");
+
+    let contradiction = fleet(vec![shell_server("a"), shell_server("A")]);
+    let error = manager.reload(contradiction).await.unwrap_err();
+    assert!(matches!(
+        error,
+        ManageError::Command(CommandError::Invalid { .. })
+    ));
+    assert_eq!(pids().await, after);
+    manager.shutdown().await.unwrap();
+    let error = manager.reload(FleetConfig::default()).await.unwrap_err();
+    assert_eq!(error, ManageError::RuntimeGone);
+}
+
 pub async fn a_used_up_pair_of_streams_cannot_be_restarted<R: AsyncRuntime>(runtime: R) {
     let manager = manager(&runtime);
     let server = Attached::deploy(&runtime, manager.runtime(), "near").await;
@@ -406,6 +458,7 @@ pub async fn every_future_can_move_between_threads<R: AsyncRuntime>(runtime: R) 
     movable(manager.undeploy_server("shell"));
     movable(manager.restart_server("shell"));
     movable(manager.update_config(shell_server("shell")));
+    movable(manager.reload(FleetConfig::default()));
     // Arguments need not be movable: they are written before the future is made.
     movable(manager.execute_tool("shell", "echo", std::rc::Rc::new(json!({})).as_ref()));
     movable(manager.call("shell", "ping", ()));

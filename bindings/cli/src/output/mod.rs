@@ -1,5 +1,6 @@
 //! Data to standard output, everything else to standard error.
 
+pub(crate) mod lines;
 pub(crate) mod table;
 
 use std::{

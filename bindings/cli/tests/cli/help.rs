@@ -9,6 +9,7 @@ fn help_texts() {
         "servers",
         "tools",
         "call",
+        "up",
         "replay",
         "completions",
         "demo",
@@ -39,7 +40,7 @@ fn the_version_is_the_crate_s() {
 fn completions_name_every_command() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let said = Place::new().run(&["completions", shell]);
-        for command in ["check", "servers", "tools", "call", "replay", "demo"] {
+        for command in ["check", "servers", "tools", "call", "up", "replay", "demo"] {
             assert!(
                 said.ended(0).out.contains(command),
                 "{shell} lacks {command}"

@@ -220,3 +220,30 @@ fn logs_go_to_standard_error_only() {
         .into();
     from_environment.ended(2);
 }
+
+#[test]
+fn a_variable_that_only_another_server_needs_may_be_unset() {
+    let needy = r#""needy": { "command": "x", "env": { "K": "${MCP_FLEET_NO_SUCH}" } }"#;
+    let place = Place::with_servers(&format!("{}, {needy}", words("fine", 0)));
+    let said = place.run(&["tools", "fleet.json", "--server", "fine"]);
+    assert_eq!(said.ended(0).err, "");
+    let call = [
+        "call",
+        "fleet.json",
+        "fine",
+        "count_words",
+        r#"{"text":""}"#,
+    ];
+    assert_eq!(place.run(&call).ended(0).err, "");
+    let needs = "mcpServers.needy.env.K: the environment variable `MCP_FLEET_NO_SUCH` is not set";
+    for args in [
+        &["tools", "fleet.json", "--server", "needy"][..],
+        &["call", "fleet.json", "needy", "t"],
+        &["tools", "fleet.json"],
+        &["servers", "fleet.json"],
+        &["check", "fleet.json"],
+        &["up", "fleet.json"],
+    ] {
+        place.run(args).ended(2).complains(needs);
+    }
+}

@@ -14,4 +14,8 @@ mod replay;
 #[cfg(test)]
 mod signals;
 #[cfg(test)]
+mod supervised;
+#[cfg(test)]
 mod surroundings;
+#[cfg(test)]
+mod up;

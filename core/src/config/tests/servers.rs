@@ -228,3 +228,29 @@ fn supervision_is_given_in_words() {
     assert_eq!((db.limits.replicas, db.limits.replicas_max), (2, 5));
     assert_eq!(server.limits.clients, 5);
 }
+
+#[test]
+fn what_is_wrong_with_servers_that_are_not_used_is_no_matter() {
+    let text = r#"{ "mcpServers": {
+        "used": { "command": "a", "args": ["${TOKEN}"], "odd": 1 },
+        "fine": { "command": "b", "odd": 2 },
+        "unset": { "command": "c", "env": { "K": "${NONE}" } },
+        "wrong": { "comand": "d" }
+    } }"#;
+    let read = |used: &str| read_for("mcp.json", text, &environment, &|name| name == used);
+    let Loaded { config, warnings } = read("used").unwrap();
+    let names: Vec<&str> = config.servers.iter().map(|s| s.name.as_str()).collect();
+    assert_eq!(names, ["used", "fine"]);
+    let keys: Vec<&str> = warnings
+        .iter()
+        .map(|warning| warning.key.as_str())
+        .collect();
+    assert_eq!(keys, ["mcpServers.used.odd"]);
+    let errors = read("unset").unwrap_err().errors;
+    let keys: Vec<&str> = errors.iter().map(|error| error.key.as_str()).collect();
+    assert_eq!(keys, ["mcpServers.unset.env.K"]);
+    // What concerns the file is no server's own.
+    let text = text.replacen("{ \"mcpServers\"", "{ \"fleet\": 7, \"mcpServers\"", 1);
+    let read = read_for("mcp.json", &text, &environment, &|name| name == "used");
+    assert_eq!(read.unwrap_err().errors[0].key, "fleet");
+}
