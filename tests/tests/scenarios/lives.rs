@@ -5,7 +5,7 @@ use std::{pin::pin, time::Duration};
 use futures::future::join;
 use mcp_fleet_core::{
     ServerName, ServerState,
-    config::{Kind, Restart, ServerConfig, Stdio},
+    config::{Kind, Replace, Restart, ServerConfig, Stdio},
 };
 use mcp_fleet_driver::AsyncRuntime;
 use serde_json::json;
@@ -38,7 +38,8 @@ pub(crate) async fn a_replacement_keeps_waiting_calls<R: AsyncRuntime>(world: &m
     let mut first = world.start("server", "hang", json!({}));
     let second = world.start("server", "echo", json!({"n": 2}));
     world.counted("server", |stats| stats.queued == 1).await;
-    let replacement = world.fake("server", &["--era", "modern", "--name", "another"]);
+    let mut replacement = world.fake("server", &["--era", "modern", "--name", "another"]);
+    replacement.replace = Replace::InTurn;
     let manager = world.manager.clone();
     let mut update = pin!(manager.update_config(replacement));
     begin(&mut update);
@@ -62,7 +63,8 @@ pub(crate) async fn a_replacement_that_fails_ends_waiting_calls<R: AsyncRuntime>
     let mut first = world.start("server", "hang", json!({}));
     let second = world.start("server", "echo", json!({}));
     world.counted("server", |stats| stats.queued == 1).await;
-    let replacement = world.fake("server", &["--exit-at-start", "4"]);
+    let mut replacement = world.fake("server", &["--exit-at-start", "4"]);
+    replacement.replace = Replace::InTurn;
     let manager = world.manager.clone();
     let mut update = pin!(manager.update_config(replacement));
     begin(&mut update);

@@ -141,6 +141,12 @@ pub(crate) fn events(events: &[Event]) -> BTreeMap<String, String> {
                     format!("notifies {method} {params}").abridged(),
                 )
             }
+            Event::RolledBack { server, error } => {
+                (server.to_string(), format!("is rolled back: {error:?}"))
+            }
+            Event::BreakerChanged { server, state, .. } => {
+                (server.to_string(), format!("has its breaker {state}"))
+            }
             Event::Abandoned { server, .. } => (server.to_string(), "is abandoned".to_owned()),
             Event::Violation { server, message } => (
                 server.to_string(),
