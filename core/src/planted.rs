@@ -70,6 +70,16 @@ pub(crate) enum Bug {
     EarlySwitch,
     /// One replica too many is started.
     ScaleOffByOne,
+    /// A server is stopped for want of work though it has calls.
+    ReapedMidCall,
+    /// A call does not wake the server that sleeps.
+    WakeForgotten,
+    /// A server that sleeps is started though nobody needs it.
+    NeedlessStart,
+    /// A call goes to the server of another client.
+    ForeignMember,
+    /// One client too many has a server of its own.
+    ClientsOffByOne,
 }
 
 /// Whether this build has the bug.
@@ -100,6 +110,11 @@ pub(crate) const fn planted(bug: Bug) -> bool {
         Bug::NewcomersKept => cfg!(mcp_fleet_planted = "newcomers_kept"),
         Bug::EarlySwitch => cfg!(mcp_fleet_planted = "early_switch"),
         Bug::ScaleOffByOne => cfg!(mcp_fleet_planted = "scale_off_by_one"),
+        Bug::ReapedMidCall => cfg!(mcp_fleet_planted = "reaped_mid_call"),
+        Bug::WakeForgotten => cfg!(mcp_fleet_planted = "wake_forgotten"),
+        Bug::NeedlessStart => cfg!(mcp_fleet_planted = "needless_start"),
+        Bug::ForeignMember => cfg!(mcp_fleet_planted = "foreign_member"),
+        Bug::ClientsOffByOne => cfg!(mcp_fleet_planted = "clients_off_by_one"),
         Bug::RetryOfSent => cfg!(mcp_fleet_planted = "retry_of_sent"),
         Bug::RetryOffByOne => cfg!(mcp_fleet_planted = "retry_off_by_one"),
         Bug::Starvation => cfg!(mcp_fleet_planted = "starvation"),

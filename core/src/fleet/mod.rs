@@ -227,7 +227,7 @@ impl Fleet {
                 break;
             }
         }
-        self.settle_lists(name);
+        self.settle_lists(now, name);
         while let Some(next) = self.starts.grant() {
             self.let_act(now, next, Server::take_turn);
         }

@@ -1,6 +1,6 @@
 //! What a pool wants done when it has seen how its members fare.
 
-use super::{Pool, Role, Seen, Task, bounds, has_failed};
+use super::{Pool, Role, Seen, Task, bounds, has_failed, is_per_client};
 use crate::{
     event::ServerState,
     ids::ServerId,
@@ -23,6 +23,10 @@ pub(crate) enum Order {
     Start(Vec<ServerId>),
     /// One more member starts.
     ScaleUp,
+    /// These members wake with the others.
+    Wake(Vec<ServerId>),
+    /// Their clients left these members alone: they are forgotten.
+    Drop(Vec<ServerId>),
     /// What was under way is over. It came to nothing where a member is named, whose failure
     /// tells why.
     Finish(Option<ServerId>),
@@ -43,7 +47,16 @@ impl Pool {
             return Some(order);
         }
         match &mut self.task {
-            Task::None => self.scale_up(seen).then_some(Order::ScaleUp),
+            Task::None => {
+                let (wake, forget) = self.sleepers(seen);
+                if !wake.is_empty() {
+                    return Some(Order::Wake(wake));
+                }
+                if !forget.is_empty() {
+                    return Some(Order::Drop(forget));
+                }
+                self.scale_up(seen).then_some(Order::ScaleUp)
+            }
             Task::Beside(_) => next_of_newcomers(seen),
             Task::Rise => {
                 let mut members = self.members.iter();
@@ -51,7 +64,7 @@ impl Pool {
                     return None;
                 }
                 let failed = serving().find(|seen| has_failed(seen.load.state));
-                if serving().any(|seen| seen.load.is_ready()) {
+                if serving().any(|seen| seen.load.is_ready() || seen.is_asleep()) {
                     Some(Order::Finish(None))
                 } else {
                     failed.map(|seen| Order::Finish(Some(seen.id)))
@@ -71,6 +84,8 @@ impl Pool {
                     Some((id, state)) if has_failed(state) => Some(Order::Finish(Some(id))),
                     Some((_, state)) if state != ServerState::Ready => None,
                     Some(_) | None => {
+                        // Some may have left meanwhile.
+                        todo.retain(|id| serving().any(|seen| seen.id == *id));
                         *current = todo.pop();
                         Some(current.map_or(Order::Finish(None), Order::Renew))
                     }
@@ -89,6 +104,7 @@ impl Pool {
         let (least, _) = bounds(&self.config);
         let idle = |seen: &Seen| seen.id == id && seen.load.idle;
         self.task == Task::None
+            && !is_per_client(&self.config)
             && seen.iter().filter(|seen| seen.serves()).count() > least
             && seen.iter().any(|seen| seen.serves() && idle(seen))
     }
@@ -99,7 +115,7 @@ impl Pool {
         let (least, most) = bounds(&self.config);
         let mut serving: Vec<&Seen> = seen
             .iter()
-            .filter(|seen| seen.role == Role::Serving)
+            .filter(|seen| seen.role == Role::Serving && seen.client.is_none())
             .collect();
         serving.sort_by_key(|seen| (!seen.load.is_ready(), seen.replica));
         let missing = least.saturating_sub(serving.len());
@@ -119,7 +135,9 @@ impl Pool {
             let state = seen.iter().find(|seen| seen.id == member.id);
             member.risen |= state
                 .map(|seen| seen.load.state)
-                .is_some_and(|state| has_failed(state) || state == ServerState::Ready);
+                .is_some_and(|state| {
+                    has_failed(state) || matches!(state, ServerState::Ready | ServerState::Asleep)
+                });
         }
     }
 
@@ -137,6 +155,9 @@ impl Pool {
     /// may be one more.
     fn scale_up(&self, seen: &[Seen]) -> bool {
         let (_, most) = bounds(&self.config);
+        if is_per_client(&self.config) {
+            return false;
+        }
         let most = most + usize::from(planted(Bug::ScaleOffByOne) && most > 1);
         let serving = || seen.iter().filter(|seen| seen.role == Role::Serving);
         let ready = || seen.iter().filter(|seen| seen.serves());

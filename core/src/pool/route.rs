@@ -1,7 +1,7 @@
 //! Which member gets a call.
 
 use super::{Pool, Role};
-use crate::{event::ServerState, ids::ServerId, server::Load};
+use crate::{event::ServerState, ids::{ClientId, ServerId}, server::Load};
 
 /// What the fleet sees of a member.
 #[derive(Clone, Copy, Debug)]
@@ -9,6 +9,7 @@ pub(crate) struct Seen {
     pub(crate) id: ServerId,
     pub(crate) replica: u32,
     pub(crate) role: Role,
+    pub(crate) client: Option<ClientId>,
     pub(crate) load: Load,
 }
 
@@ -16,6 +17,30 @@ impl Seen {
     /// Whether it takes calls, and is to be given them.
     pub(crate) const fn serves(&self) -> bool {
         matches!(self.role, Role::Serving) && self.load.is_ready()
+    }
+
+    pub(crate) const fn is_asleep(&self) -> bool {
+        matches!(self.load.state, ServerState::Asleep)
+    }
+
+    /// Whether it takes calls, or is about to for the first time since it woke.
+    pub(super) const fn is_up(&self) -> bool {
+        matches!(
+            self.load.state,
+            ServerState::Waiting
+                | ServerState::Starting
+                | ServerState::Probing
+                | ServerState::Handshaking
+                | ServerState::Ready
+        )
+    }
+
+    /// Whether nothing of it runs, nor is about to.
+    pub(super) const fn rests(&self) -> bool {
+        matches!(
+            self.load.state,
+            ServerState::Asleep | ServerState::Stopped | ServerState::Failed
+        )
     }
 
     /// The order in which members are asked: those that serve, of them those that send at once, of
@@ -86,7 +111,8 @@ const fn distance(state: ServerState) -> u8 {
         ServerState::Closing => 5,
         ServerState::Draining => 6,
         ServerState::Backoff => 7,
-        ServerState::Stopped => 8,
-        ServerState::Failed => 9,
+        ServerState::Asleep => 8,
+        ServerState::Stopped => 9,
+        ServerState::Failed => 10,
     }
 }

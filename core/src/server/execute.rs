@@ -127,6 +127,7 @@ impl Server {
             }
             State::Ready(_)
             | State::Stopped
+            | State::Asleep
             | State::Waiting(_)
             | State::Starting(_)
             | State::Probing(_)
@@ -180,6 +181,7 @@ impl Server {
                 State::Ready(live) => live,
                 State::Draining(live, _) if call.is_begun() => live,
                 State::Stopped
+                | State::Asleep
                 | State::Waiting(_)
                 | State::Starting(_)
                 | State::Probing(_)
@@ -247,6 +249,7 @@ impl Server {
                 return self.end_call(cx, id, Err(CallError::Protocol { message }));
             }
         };
+        self.note_subscription(id);
         let era = self.state.live().and_then(|live| live.session.era());
         if era != Some(Era::Modern) {
             return self.end_call(cx, id, Ok(result));

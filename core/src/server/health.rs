@@ -57,6 +57,7 @@ impl Server {
             },
             State::Backoff(failure) | State::Failed(failure) => failure.to_string(),
             State::Stopped
+            | State::Asleep
             | State::Waiting(_)
             | State::Starting(_)
             | State::Probing(_)

@@ -137,7 +137,7 @@ impl Server {
             Timer::Terminate | Timer::ExitWait => self.kill(cx),
             Timer::Listen => self.listen_again(cx),
             Timer::Health => self.on_liveness_due(cx),
-            Timer::Backoff | Timer::Revive => self.start(cx),
+            Timer::Backoff | Timer::Revive => self.rest_or_start(cx),
             Timer::Idle => self.on_idle_due(cx),
             // Not single timers: they are dealt with where they are taken.
             Timer::Refresh | Timer::Call | Timer::Request | Timer::Round => {}
@@ -151,6 +151,7 @@ impl Server {
                 (live.session.is_probing(), live.session.era())
             }
             State::Stopped
+            | State::Asleep
             | State::Waiting(_)
             | State::Starting(_)
             | State::Ready(_)
@@ -164,6 +165,7 @@ impl Server {
             State::Probing(live) if !probing => State::Handshaking(live),
             State::Handshaking(live) if probing => State::Probing(live),
             same @ (State::Stopped
+            | State::Asleep
             | State::Waiting(_)
             | State::Starting(_)
             | State::Probing(_)
@@ -193,6 +195,7 @@ impl Server {
     fn on_ready(&mut self, now: Time) {
         self.timers.disarm(Timer::Start);
         self.budget.on_ready(now);
+        self.subscriptions.clear();
         self.begin_liveness(now);
         self.on_less_busy(now);
         self.arm_idle(now);
@@ -273,6 +276,7 @@ impl Server {
             State::Starting(opening) => *opening,
             State::Closing(_) => return self.kill(cx),
             State::Stopped
+            | State::Asleep
             | State::Probing(_)
             | State::Handshaking(_)
             | State::Ready(_)
@@ -322,6 +326,7 @@ impl Server {
             }
             // It did open: whatever the driver means, the link is no more.
             State::Stopped
+            | State::Asleep
             | State::Probing(_)
             | State::Handshaking(_)
             | State::Ready(_)
@@ -343,6 +348,7 @@ impl Server {
             }
             State::Closing(_)
             | State::Stopped
+            | State::Asleep
             | State::Waiting(_)
             | State::Backoff(_)
             | State::Failed(_) => return,
@@ -373,6 +379,7 @@ impl Server {
             State::Draining(_, after) => after.clone(),
             State::Closing(_)
             | State::Stopped
+            | State::Asleep
             | State::Waiting(_)
             | State::Backoff(_)
             | State::Failed(_) => return None,

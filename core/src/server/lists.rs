@@ -41,7 +41,11 @@ impl Server {
                 | ListState::Read
                 | ListState::Degraded(_) => Ok(Reply::Catalog(self.catalog.entries(kind).to_vec())),
             }),
-            State::Waiting(_)
+            State::Asleep if self.knows(kind) => {
+                Some(Ok(Reply::Catalog(self.catalog.entries(kind).to_vec())))
+            }
+            State::Asleep
+            | State::Waiting(_)
             | State::Starting(_)
             | State::Probing(_)
             | State::Handshaking(_)

@@ -12,13 +12,15 @@ mod queue;
 mod restart;
 mod retry;
 mod rounds;
+mod sleep;
 mod state;
 mod timers;
 mod updates;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::{BTreeMap, BTreeSet}, sync::Arc};
 
 pub(crate) use self::load::{Load, Parked};
+pub(crate) use self::sleep::is_lazy;
 pub use self::timers::{Deadline, Timer};
 use self::{
     calls::Calls,
@@ -70,6 +72,8 @@ pub(crate) struct Server {
     replica: u32,
     kind: Arc<Kind>,
     enabled: bool,
+    /// Whether it runs only while it is needed.
+    lazy: bool,
     restart: Restart,
     budget: Budget,
     retry: Retry,
@@ -90,6 +94,8 @@ pub(crate) struct Server {
     /// Deadlines of the machine's own requests, to take them back.
     request_due: BTreeMap<u64, Time>,
     idle: Idle,
+    /// What the application subscribed to in this incarnation, by the params it gave.
+    subscriptions: BTreeSet<String>,
     timers: Timers,
     log: LogRing,
     meter: Meter,
@@ -105,6 +111,7 @@ impl Server {
         last_incarnation: u32,
         offer: Arc<Offer>,
     ) -> Self {
+        let lazy = is_lazy(&config);
         let ServerConfig {
             name,
             kind,
@@ -120,6 +127,7 @@ impl Server {
             replica,
             kind: Arc::new(kind),
             enabled,
+            lazy,
             restart,
             budget: Budget::default(),
             retry,
@@ -138,6 +146,7 @@ impl Server {
             liveness: Liveness::default(),
             request_due: BTreeMap::new(),
             idle: Idle::default(),
+            subscriptions: BTreeSet::new(),
             timers: Timers::default(),
             meter: Meter::default(),
             violations_told: 0,
@@ -183,6 +192,7 @@ impl Server {
     /// Takes a new configuration: the running incarnation drains, the next one is of the new kind,
     /// and calls wait for it in the queue.
     pub(crate) fn replace(&mut self, cx: &mut Context<'_>, config: ServerConfig) {
+        self.lazy = is_lazy(&config);
         let ServerConfig {
             name: _,
             kind,
@@ -200,7 +210,13 @@ impl Server {
         self.enabled = enabled;
         self.take_limits(limits);
         self.legacy_until = Time::ZERO;
-        if enabled {
+        if enabled && self.lazy && self.is_at_rest() {
+            self.budget.forgive();
+            self.timers.disarm(Timer::Backoff);
+            self.timers.disarm(Timer::Revive);
+            self.begin(cx);
+            self.settle(cx);
+        } else if enabled {
             self.begin_anew(cx);
         } else {
             self.stop(cx, None);
@@ -279,6 +295,7 @@ impl Server {
             pid: self.pid,
             in_flight: self.calls.in_flight(),
             queued: self.calls.queued(),
+            client: None,
         }
     }
 
@@ -340,6 +357,7 @@ impl Server {
             State::Backoff(failure) | State::Failed(failure) => failure.to_string(),
             State::Stopped if !self.enabled => "is disabled in its configuration".to_owned(),
             State::Stopped
+            | State::Asleep
             | State::Waiting(_)
             | State::Starting(_)
             | State::Probing(_)

@@ -43,6 +43,7 @@ impl Server {
             return;
         };
         cx.out.note(Note::InputClosed(input));
+        self.on_less_busy(cx.now);
         match asked {
             Asked::Request { id } => {
                 if let Some(live) = self.state.live_mut() {
@@ -170,6 +171,7 @@ impl Server {
         cx: &mut Context<'_>,
         inputs: impl IntoIterator<Item = InputId>,
     ) {
+        self.on_less_busy(cx.now);
         let mut open = Vec::new();
         for input in inputs {
             if self.questions.remove(&input).is_some() {

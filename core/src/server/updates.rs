@@ -18,6 +18,7 @@ impl Server {
             self.on_update(cx, update);
         }
         self.sync_stage(cx);
+        self.wake_for_calls(cx);
         self.dispatch(cx);
         self.read_lists(cx);
         self.finish_drain(cx);
