@@ -153,6 +153,38 @@ pub enum Failure {
     },
 }
 
+/// Why a server that others come after is not ready.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Obstacle {
+    /// It starts, or is about to; or it is on its way out.
+    NotReady,
+    /// No server of that name is deployed.
+    NotDeployed,
+    /// It failed, and starts again after a pause.
+    Recovering,
+    /// It was stopped, or is disabled.
+    Stopped,
+    /// It failed, and stays so until it is restarted by hand, or tried again much later.
+    Failed,
+    /// It waits itself for a server that does not come.
+    Blocked,
+}
+
+impl fmt::Display for Obstacle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotReady => "is not ready yet",
+            Self::NotDeployed => "is not deployed",
+            Self::Recovering => "has failed and is to start again",
+            Self::Stopped => "is stopped",
+            Self::Failed => "has failed",
+            Self::Blocked => "waits in vain itself",
+        })
+    }
+}
+
 fn reason_suffix(reason: Option<&str>) -> String {
     reason
         .map(|reason| format!(": {reason}"))
@@ -329,6 +361,16 @@ pub enum CommandError {
         server: ServerName,
         /// Why.
         failure: Failure,
+    },
+    /// A server that it comes after does not come. It starts by itself once that one is ready.
+    #[error("{server} waits for {dependency}, which {obstacle}")]
+    Blocked {
+        /// The server.
+        server: ServerName,
+        /// The server that it comes after.
+        dependency: ServerName,
+        /// Why that one is not ready.
+        obstacle: Obstacle,
     },
     /// Another command undid this one before it was finished.
     #[error("superseded: {server} was {by} meanwhile")]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    error::{CallError, CommandError, Failure},
+    error::{CallError, CommandError, Failure, Obstacle},
     ids::{CallId, ClientId, CommandId, InputId, ServerName},
     stats::{FleetStats, ServerStats},
     wire::{RawJson, Revision},
@@ -55,13 +55,15 @@ pub enum Event {
         state: ServerState,
         /// Why it is in it, where that is a failure.
         failure: Option<Failure>,
+        /// What it waits for, where it waits to start.
+        waiting: Option<WaitingFor>,
     },
     /// A new configuration of a server failed, and the one before it is in force again.
     RolledBack {
         /// The server.
         server: ServerName,
         /// Why the new configuration was given up.
-        failure: Failure,
+        error: CommandError,
     },
     /// A list of a server was read for the first time by one of its replicas, or differs from what
     /// it was.
@@ -171,7 +173,7 @@ pub enum ServerState {
     /// Not started until it is needed, or stopped because it had nothing to do: the next call wakes
     /// it.
     Asleep,
-    /// Waits for its turn to start.
+    /// Waits for another server, or for its turn to start.
     Waiting,
     /// The process or connection is being made.
     Starting,
@@ -216,6 +218,31 @@ impl std::fmt::Display for ServerState {
     }
 }
 
+/// What a server waits for before it starts.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum WaitingFor {
+    /// A place among the servers that start at the same time.
+    Turn,
+    /// A server that it comes after.
+    Server {
+        /// Its name.
+        server: ServerName,
+        /// Why it is not ready.
+        obstacle: Obstacle,
+    },
+}
+
+impl std::fmt::Display for WaitingFor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Turn => f.write_str("its turn to start"),
+            Self::Server { server, obstacle } => write!(f, "{server}, which {obstacle}"),
+        }
+    }
+}
+
 /// What is known of one server.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct ServerInfo {
@@ -227,6 +254,8 @@ pub struct ServerInfo {
     pub state: ServerState,
     /// Why, where the state is a failure.
     pub failure: Option<Failure>,
+    /// What it waits for, where it waits to start.
+    pub waiting: Option<WaitingFor>,
     /// Which life it is in, from 1; 0 before the first.
     pub incarnation: u32,
     /// The process, while there is one.

@@ -44,7 +44,8 @@ impl From<Signal> for Input {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum McpCommand {
-    /// Add a server and start it. Ends when it is ready, or has failed.
+    /// Add a server and start it, once those are ready that it comes after. Ends when it is ready, has
+    /// failed, or waits for one that does not come; it starts by itself when that one is ready.
     Deploy {
         /// This command.
         id: CommandId,
@@ -120,12 +121,12 @@ pub enum McpCommand {
         /// The server's name; all when absent.
         server: Option<String>,
     },
-    /// Replace the configuration of the server that `config` names. Limits and policies change in
-    /// place, and the number of replicas with them. Anything else starts new replicas beside the
-    /// old ones: when all of them are ready they take over, and the old ones drain and stop; when
-    /// one fails before that, they are given up, and the old configuration stays in force.
-    /// Servers that replace each other in turn, are attached, or take no calls anyway are drained
-    /// and started anew, while new calls wait.
+    /// Replace the configuration of the server that `config` names. Limits, policies and its place
+    /// in the order change in place, and the number of replicas with them. Anything else starts new
+    /// replicas beside the old ones: when all of them are ready they take over, and the old ones
+    /// drain and stop; when one fails before that, they are given up, and the old configuration
+    /// stays in force. Servers that replace each other in turn, are attached, or take no calls
+    /// anyway are drained and started anew, while new calls wait.
     UpdateConfig {
         /// This command.
         id: CommandId,
@@ -152,11 +153,13 @@ pub enum McpCommand {
         /// The bare result, or a refusal.
         answer: Result<RawJson, RpcError>,
     },
-    /// Refuse new work, drain all servers and stop them. Ends when every process is gone.
+    /// Refuse new work, drain all servers and stop them, each after those that come after it. Ends
+    /// when every process is gone.
     Shutdown {
         /// This command.
         id: CommandId,
-        /// How long calls in flight may go on; each server's own drain timeout where absent.
+        /// How long calls in flight may go on, over all servers; each server's own drain timeout
+        /// where absent.
         grace: Option<Duration>,
     },
 }

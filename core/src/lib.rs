@@ -66,10 +66,10 @@ pub mod wire;
 
 pub use crate::{
     effect::Effect,
-    error::{CallError, CommandError, Exit, Failure, Limit, RpcError, Sent},
+    error::{CallError, CommandError, Exit, Failure, Limit, Obstacle, RpcError, Sent},
     event::{
         CatalogKind, Event, Health, Implementation, ReloadReport, ReplicaInfo, Reply, ServerInfo,
-        ServerState,
+        ServerState, WaitingFor,
     },
     fleet::Fleet,
     ids::{CallId, ClientId, CommandId, InputId, InvalidName, LinkId, ServerId, ServerName},

@@ -80,6 +80,16 @@ pub(crate) enum Bug {
     ForeignMember,
     /// One client too many has a server of its own.
     ClientsOffByOne,
+    /// A server starts before those that it comes after are ready.
+    StartsTooEarly,
+    /// Nobody tells a server that the one it waits for is ready.
+    WaiterForgotten,
+    /// A server that was started anew with its group is taken to have failed itself.
+    GroupEchoes,
+    /// The server before the one that failed is started anew with those after it.
+    OneTooMany,
+    /// A fleet stops all servers at once.
+    StopsTooEarly,
 }
 
 /// Whether this build has the bug.
@@ -121,6 +131,11 @@ pub(crate) const fn planted(bug: Bug) -> bool {
         Bug::UnfairTurns => cfg!(mcp_fleet_planted = "unfair_turns"),
         Bug::WrongOneGivesWay => cfg!(mcp_fleet_planted = "wrong_one_gives_way"),
         Bug::ClientSlotLeak => cfg!(mcp_fleet_planted = "client_slot_leak"),
+        Bug::StartsTooEarly => cfg!(mcp_fleet_planted = "starts_too_early"),
+        Bug::WaiterForgotten => cfg!(mcp_fleet_planted = "waiter_forgotten"),
+        Bug::GroupEchoes => cfg!(mcp_fleet_planted = "group_echoes"),
+        Bug::OneTooMany => cfg!(mcp_fleet_planted = "one_too_many"),
+        Bug::StopsTooEarly => cfg!(mcp_fleet_planted = "stops_too_early"),
         Bug::QuestionLeak => cfg!(mcp_fleet_planted = "question_leak"),
     }
 }

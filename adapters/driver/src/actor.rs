@@ -4,13 +4,16 @@ use std::{
     collections::HashSet,
     fmt,
     future::poll_fn,
-    pin::Pin,
+    pin::{Pin, pin},
     task::{Context, Poll},
     time::{Duration, Instant},
 };
 
 use async_channel::Receiver;
-use futures::{FutureExt, Stream, StreamExt, future::BoxFuture};
+use futures::{
+    FutureExt, Stream, StreamExt,
+    future::{BoxFuture, Either, select},
+};
 use mcp_fleet_core::{
     CallId, ClientId, CommandId, Event, Fleet, Input, McpCommand, ServerName, Signal, Time,
     config::FleetConfig, journal::Entry,
@@ -19,7 +22,7 @@ use mcp_fleet_core::{
 use crate::{
     call::Progress,
     events::Subscriber,
-    journal::Journal,
+    journal::{Journal, Recorder},
     links::{Links, Signals, give_way},
     log,
     message::{Brought, Control, Execute, Message},
@@ -55,7 +58,9 @@ pub struct RuntimeActor<R: AsyncRuntime> {
     signals: Signals,
     waiters: Waiters,
     subscribers: Vec<Subscriber>,
-    journal: Option<Journal>,
+    recorder: Option<Recorder>,
+    /// What is to be told once the journal is written.
+    parting: Vec<Event>,
     alarm: Option<Alarm>,
     /// Calls cancelled, and clients gone, before all of their messages were found in the inbox.
     cancelled_early: HashSet<CallId>,
@@ -96,17 +101,12 @@ impl<R: AsyncRuntime> RuntimeActor<R> {
         runtime: R,
         config: FleetConfig,
         seed: u64,
-        mut journal: Option<Journal>,
+        journal: Option<Journal>,
         inbox: Receiver<Message>,
         control: Receiver<Control>,
     ) -> Self {
         let (links, signals) = Links::new(runtime.clone());
-        if let Some(Err(error)) = journal
-            .as_mut()
-            .map(|journal| journal.begin(config.clone(), seed))
-        {
-            give_up_journal(&mut journal, &error);
-        }
+        let recorder = journal.and_then(|journal| Recorder::start(journal, &config, seed));
         Self {
             epoch: runtime.now(),
             runtime,
@@ -117,7 +117,8 @@ impl<R: AsyncRuntime> RuntimeActor<R> {
             signals,
             waiters: Waiters::default(),
             subscribers: Vec::new(),
-            journal,
+            recorder,
+            parting: Vec::new(),
             alarm: None,
             cancelled_early: HashSet::new(),
             gone_early: HashSet::new(),
@@ -139,7 +140,13 @@ impl<R: AsyncRuntime> RuntimeActor<R> {
                 give_way().await;
             }
         }
-        self.flush_journal();
+        if let Some(recorder) = self.recorder.take() {
+            let runtime = self.runtime.clone();
+            finish_journal(runtime, recorder).await;
+        }
+        for event in std::mem::take(&mut self.parting) {
+            self.tell(event);
+        }
     }
 
     fn poll_wake(&mut self, context: &mut Context<'_>) -> Poll<Wake> {
@@ -172,7 +179,6 @@ impl<R: AsyncRuntime> RuntimeActor<R> {
         {
             return Poll::Ready(Wake::Alarm);
         }
-        self.flush_journal();
         Poll::Pending
     }
 
@@ -306,7 +312,7 @@ impl<R: AsyncRuntime> RuntimeActor<R> {
     /// everything that comes of it.
     fn turn(&mut self, input: Option<Input>, brought: Option<Brought>) {
         let at = self.now();
-        let told = if self.journal.is_some() {
+        let told = if self.recorder.is_some() {
             input.clone()
         } else {
             None
@@ -329,26 +335,29 @@ impl<R: AsyncRuntime> RuntimeActor<R> {
         }
         let mut effects = Vec::new();
         while let Some(effect) = self.fleet.poll_effect() {
-            if self.journal.is_some() {
+            if self.recorder.is_some() {
                 effects.push(effect.clone());
             }
             self.links.perform(effect);
         }
-        if let Some(journal) = &mut self.journal
-            && let Err(error) = journal.write(&Entry {
-                at,
-                input: told,
-                effects,
-            })
+        let entry = Entry {
+            at,
+            input: told,
+            effects,
+        };
+        if let Some(recorder) = &self.recorder
+            && !recorder.record(entry)
         {
-            give_up_journal(&mut self.journal, &error);
+            self.recorder = None;
         }
-        if self.fleet.is_shut_down() {
-            // Whoever asked for the shutdown may read the journal once it is told.
-            self.flush_journal();
-        }
+        // Whoever asked for the shutdown may read the journal once it is told.
+        let parts = self.recorder.is_some() && self.fleet.is_shut_down();
         for event in events {
-            self.tell(event);
+            if parts {
+                self.parting.push(event);
+            } else {
+                self.tell(event);
+            }
         }
         self.arm();
     }
@@ -430,12 +439,6 @@ impl<R: AsyncRuntime> RuntimeActor<R> {
     fn now(&self) -> Time {
         Time::ZERO.after(self.runtime.now().saturating_duration_since(self.epoch))
     }
-
-    fn flush_journal(&mut self) {
-        if let Some(Err(error)) = self.journal.as_mut().map(Journal::flush) {
-            give_up_journal(&mut self.journal, &error);
-        }
-    }
 }
 
 impl<R: AsyncRuntime> fmt::Debug for RuntimeActor<R> {
@@ -454,7 +457,21 @@ fn has_failed(command: CommandId, events: &[Event]) -> bool {
         .any(|event| matches!(event, Event::CommandEnded { id, outcome: Err(_) } if *id == command))
 }
 
-fn give_up_journal(journal: &mut Option<Journal>, error: &std::io::Error) {
-    tracing::error!(%error, "the journal cannot be written; it ends here");
-    *journal = None;
+/// Waits until the journal is written, as long as that gets on.
+async fn finish_journal(runtime: impl AsyncRuntime, recorder: Recorder) {
+    let (backlog, patience) = (recorder.backlog(), recorder.patience());
+    let mut left = backlog.bytes();
+    let mut written = pin!(recorder.finish());
+    loop {
+        let now = runtime.now();
+        let enough = now.checked_add(patience).unwrap_or(now);
+        match select(written.as_mut(), pin!(runtime.sleep_until(enough))).await {
+            Either::Left(_) => return,
+            Either::Right(_) if backlog.bytes() < left => left = backlog.bytes(),
+            Either::Right(_) => {
+                tracing::warn!("the journal takes nothing more; its end may be missing");
+                return;
+            }
+        }
+    }
 }

@@ -42,7 +42,7 @@ pub use crate::{
     in_process::{
         InProcessServer, Tool, ToolAnnotations, ToolCall, ToolOutput, serve, serve_streams,
     },
-    journal::Journal,
+    journal::{JOURNAL_BYTES_MAX, JOURNAL_QUEUE_BYTES_MAX, JOURNAL_QUEUE_MAX, Journal},
     links::{LINK_CHUNKS_MAX, Links, SIGNALS_MAX, Signals},
     manager::McpManagerV2,
     registry::Registry,

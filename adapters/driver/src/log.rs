@@ -12,14 +12,20 @@ pub(crate) fn event(event: &Event) {
             incarnation,
             state,
             failure,
-        } => match failure {
-            Some(failure) => {
+            waiting,
+        } => match (failure, waiting) {
+            (Some(failure), _) => {
                 tracing::info!(%server, replica, incarnation, %state, %failure, "server changed");
             }
-            None => tracing::info!(%server, replica, incarnation, %state, "server changed"),
+            (None, Some(waiting)) => {
+                tracing::info!(%server, replica, incarnation, %state, %waiting, "server changed");
+            }
+            (None, None) => {
+                tracing::info!(%server, replica, incarnation, %state, "server changed");
+            }
         },
-        Event::RolledBack { server, failure } => {
-            tracing::warn!(%server, %failure, "new configuration given up, the one before it is back");
+        Event::RolledBack { server, error } => {
+            tracing::warn!(%server, %error, "new configuration given up, the one before it is back");
         }
         Event::CatalogChanged {
             server,

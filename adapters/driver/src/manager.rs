@@ -128,7 +128,8 @@ impl<R: AsyncRuntime> McpManagerV2<R> {
 
     /// Deploys all enabled servers of the configuration at once, and waits until each is ready or
     /// has failed. One that fails does not fail the others. Servers that are deployed already stay
-    /// as they are.
+    /// as they are. A disabled one that an enabled one comes after is deployed too, and stays stopped,
+    /// so that it is known what keeps the other from starting.
     ///
     /// The report has the outcome of each server, in the order of the configuration.
     ///
@@ -138,8 +139,11 @@ impl<R: AsyncRuntime> McpManagerV2<R> {
         &self,
     ) -> Result<Vec<(ServerName, Result<(), ManageError>)>, StartError> {
         let servers = self.start.servers.as_ref().map_err(Clone::clone)?;
-        let enabled = servers.iter().filter(|server| server.enabled);
-        let report = join_all(enabled.map(async |server| {
+        let enabled = || servers.iter().filter(|server| server.enabled);
+        let named = |server: &&ServerConfig| {
+            server.enabled || enabled().any(|other| other.after.contains(&server.name))
+        };
+        let report = join_all(servers.iter().filter(named).map(async |server| {
             let outcome = match self.runtime.deploy(server.clone()).await {
                 Err(ManageError::Command(CommandError::AlreadyDeployed { .. })) => Ok(()),
                 outcome => outcome,

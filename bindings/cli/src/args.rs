@@ -20,10 +20,11 @@ Examples:
   mcp-fleet check .mcp.json     Validate a file, start nothing
   mcp-fleet tools .mcp.json     List the tools of all servers
   mcp-fleet call .mcp.json files read_text_file '{\"path\": \"notes.txt\"}'
+  mcp-fleet replay bug.journal  Show what a fleet was told and did, step by step
 
 Exit codes:
   0    Success
-  1    The tool or its server answered with an error
+  1    The tool or its server answered with an error, or a journal is replayed otherwise
   2    The command line or the configuration is wrong
   3    A server is unavailable
   4    A deadline passed
@@ -67,12 +68,52 @@ pub(crate) struct Global {
     )]
     pub(crate) log_level: LogLevel,
 
-    /// Record every input of the fleet in this file, for replay
+    /// Record every input of the fleet in this file, for a bug report and `mcp-fleet replay`
     ///
-    /// The file holds what servers and callers said, secrets included: it is for its owner
-    /// alone. An existing journal is replaced; any other file that is not empty is left as it is.
+    /// An existing journal is replaced; any other file that is not empty is left as it is. Only its
+    /// owner can read the file.
     #[arg(long, value_name = "FILE", global = true)]
     pub(crate) journal: Option<PathBuf>,
+
+    /// What to leave out of the journal; it is replayed the same
+    ///
+    /// Commands, arguments and working directories of servers, names of servers and tools, methods,
+    /// names of members, times and lengths stay in any case. Secrets of fewer than 6 bytes (8 where
+    /// all are digits), and such as were hashed, encrypted or otherwise changed beyond JSON escapes,
+    /// percent-encoding and base64, are not found in what servers say.
+    #[arg(
+        long,
+        value_name = "WHAT",
+        value_enum,
+        default_value_t = Redact::Payloads,
+        global = true
+    )]
+    pub(crate) journal_redact: Redact,
+
+    /// How long the journal may grow: `64MiB`, `500k`, `1G`
+    ///
+    /// Half of it is for the beginning, which can be replayed. When that is full, the newest turns
+    /// go to FILE.tail and FILE.tail.1, which can be shown but not replayed.
+    #[arg(
+        long,
+        value_name = "SIZE",
+        value_parser = size,
+        default_value = "128MiB",
+        global = true
+    )]
+    pub(crate) journal_max: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub(crate) enum Redact {
+    /// The file is for its owner alone
+    Nothing,
+    /// Values of `env` and `headers`, of variables in the file, and addresses behind their host,
+    /// wherever they are said
+    Secrets,
+    /// These, and what callers and servers say: arguments, results, questions, logs, standard
+    /// error
+    Payloads,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
@@ -97,6 +138,8 @@ pub(crate) enum Command {
     Tools(ToolsArgs),
     /// Call one tool of one server
     Call(CallArgs),
+    /// Tell a fleet its journal again, and show every step
+    Replay(ReplayArgs),
     /// Print a completion script
     Completions(CompletionsArgs),
 }
@@ -195,6 +238,51 @@ pub(crate) struct CallArgs {
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
+  mcp-fleet --journal bug.journal call .mcp.json files read_text_file '{\"path\": \"x\"}'
+  mcp-fleet replay bug.journal
+  mcp-fleet replay bug.journal --until 120            Stop after step 120, show the servers
+  mcp-fleet replay bug.journal --from 9s --until 12s --server files
+  mcp-fleet replay bug.journal --verify
+
+Each step is one input of the fleet, then `>` what it wanted done and `*` what it told. Nothing is
+started. Exits with 1 if the fleet wants other things done than it did.")]
+pub(crate) struct ReplayArgs {
+    /// File that `--journal` wrote
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+
+    /// Show from this step or time on: `120`, `12.5s`, `300ms`, `2m`
+    #[arg(long, value_name = "POINT", value_parser = point)]
+    pub(crate) from: Option<Point>,
+
+    /// Stop after this step, or at this time since the beginning
+    #[arg(long, value_name = "POINT", value_parser = point)]
+    pub(crate) until: Option<Point>,
+
+    /// Show the steps of this server only
+    #[arg(long, value_name = "NAME")]
+    pub(crate) server: Option<String>,
+
+    /// Print JSON, one line a step, nothing shortened
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// Only say whether the fleet does the same again
+    #[arg(long, conflicts_with_all = ["from", "server", "json"])]
+    pub(crate) verify: bool,
+}
+
+/// A place in a journal.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Point {
+    Step(u64),
+    /// Since the beginning.
+    At(Duration),
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
   mcp-fleet completions bash > ~/.local/share/bash-completion/completions/mcp-fleet
   mcp-fleet completions zsh > \"${fpath[1]}/_mcp-fleet\"
   mcp-fleet completions fish > ~/.config/fish/completions/mcp-fleet.fish")]
@@ -233,6 +321,40 @@ fn duration(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// The number of a step, or a time with its unit.
+fn point(text: &str) -> Result<Point, String> {
+    if let Ok(step) = text.parse() {
+        return Ok(Point::Step(step));
+    }
+    if !text.ends_with(|c: char| c.is_ascii_alphabetic()) {
+        return Err("expected a step such as `120`, or a time such as `12.5s`".to_owned());
+    }
+    duration(text).map(Point::At)
+}
+
+/// The least that holds more than a header.
+const SIZE_MIN: u64 = 64 << 10;
+
+/// Bytes, or a number with its unit.
+fn size(text: &str) -> Result<u64, String> {
+    let wrong = || "expected a number of bytes, or one such as `500k`, `64MiB`, `1G`".to_owned();
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = text.get(digits.len()..).unwrap_or_default();
+    let shift = match unit.to_ascii_lowercase().as_str() {
+        "" | "b" => 0,
+        "k" | "kb" | "kib" => 10,
+        "m" | "mb" | "mib" => 20,
+        "g" | "gb" | "gib" => 30,
+        _ => return Err(wrong()),
+    };
+    let number: u64 = digits.parse().map_err(|_| wrong())?;
+    match number.checked_mul(1 << shift) {
+        Some(bytes) if bytes >= SIZE_MIN => Ok(bytes),
+        Some(_) => Err("must be 64 KiB at least".to_owned()),
+        None => Err(wrong()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -260,6 +382,36 @@ mod tests {
             "1m30s",
         ] {
             assert!(duration(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn sizes_and_points_have_units() {
+        for (text, bytes) in [
+            ("65536", 65536),
+            ("64k", 65536),
+            ("2MiB", 2 << 20),
+            ("1G", 1 << 30),
+            ("100kB", 102_400),
+        ] {
+            assert_eq!(size(text), Ok(bytes), "{text}");
+        }
+        for wrong in [
+            "",
+            "0",
+            "63k",
+            "k",
+            "1T",
+            "-1",
+            "1.5M",
+            "99999999999999999999",
+        ] {
+            assert!(size(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!(point("120"), Ok(Point::Step(120)));
+        assert_eq!(point("12.5s"), Ok(Point::At(Duration::from_millis(12_500))));
+        for wrong in ["", "1.5", "-1", "soon", "0s"] {
+            assert!(point(wrong).is_err(), "{wrong}");
         }
     }
 

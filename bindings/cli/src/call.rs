@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures::future::join;
 use mcp_fleet_core::{
     CallError, CallOptions, CommandError, Failure, RawJson,
     config::{FleetConfig, ServerConfig},
@@ -17,7 +18,7 @@ use crate::{
     arguments,
     content::ToolResult,
     exit::{self, Exit, Problem},
-    file,
+    file::{self, Brought},
     host::Host,
     output,
     progress::ProgressLine,
@@ -28,7 +29,10 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Prepared {
     config: FleetConfig,
+    secrets: Vec<String>,
     server: ServerConfig,
+    /// Those that it comes after.
+    needed: Vec<ServerConfig>,
     arguments: Option<RawJson>,
 }
 
@@ -38,13 +42,19 @@ pub(crate) struct Prepared {
 /// # Errors
 /// What is wrong with either.
 pub(crate) fn prepare(args: &CallArgs) -> Result<Prepared, Problem> {
-    let mut config = file::load(&args.file, std::slice::from_ref(&args.server))?;
+    let Brought {
+        mut config,
+        secrets,
+    } = file::load(&args.file, std::slice::from_ref(&args.server))?;
     let server = file::take(&mut config, &args.file, &args.server)?;
+    let needed = file::take_needed(&mut config, std::slice::from_ref(&server));
     config.servers.clear();
     let arguments = args.arguments.as_deref().map(arguments::read).transpose()?;
     Ok(Prepared {
         config,
+        secrets,
         server,
+        needed,
         arguments,
     })
 }
@@ -57,25 +67,30 @@ pub(crate) async fn run(
 ) -> Result<Exit, Problem> {
     let Prepared {
         config,
+        secrets,
         server,
+        needed,
         arguments,
     } = prepared;
-    let host = Host::new(config, global)?;
-    host.run(signals, call(&host, server, args, arguments))
+    let host = Host::new(config, secrets, global)?;
+    host.run(signals, call(&host, server, needed, args, arguments))
         .await
 }
 
 async fn call(
     host: &Host,
     server: ServerConfig,
+    needed: Vec<ServerConfig>,
     args: &CallArgs,
     arguments: Option<RawJson>,
 ) -> Result<Exit, Problem> {
     let begun = Instant::now();
     let server = bounded(server, args.timeout);
-    host.deploy(server)
-        .await
-        .map_err(|error| of_start(&error, args.timeout))?;
+    let needed = needed
+        .into_iter()
+        .map(|server| bounded(server, args.timeout));
+    let (outcome, ()) = join(host.deploy(server), host.deploy_needed(needed)).await;
+    outcome.map_err(|error| of_start(&error, args.timeout))?;
     let deadline = args.timeout.and_then(|timeout| begun.checked_add(timeout));
     let outcome = answer(host, args, arguments, deadline).await;
     let result = match outcome {

@@ -91,8 +91,8 @@ impl Player {
 pub(crate) async fn run(global: &Global, signals: &mut Signals) -> Result<Exit, Problem> {
     let words = config(Player::Words, Duration::ZERO)?;
     let slow = config(Player::Slow, SLOW_DELAY)?;
-    let host = Host::new(FleetConfig::default(), global)?;
-    host.run(signals, play(&host, words, slow)).await
+    let host = Host::new(FleetConfig::default(), Vec::new(), global)?;
+    host.run(signals, Box::pin(play(&host, words, slow))).await
 }
 
 async fn play(host: &Host, words: ServerConfig, slow: ServerConfig) -> Result<Exit, Problem> {

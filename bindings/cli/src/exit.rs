@@ -165,7 +165,16 @@ fn of_command(error: &CommandError) -> Problem {
         CommandError::Failed { server, failure } => of_failure(server, failure),
         CommandError::NotFound { .. }
         | CommandError::AlreadyDeployed { .. }
-        | CommandError::FleetFull { .. } => Problem::usage(error),
+        | CommandError::FleetFull { .. }
+        | CommandError::Invalid { .. } => Problem::usage(error),
+        CommandError::Blocked {
+            server,
+            dependency,
+            obstacle,
+        } => {
+            let message = format!("{server:?} waits for {dependency:?}, which {obstacle}");
+            Problem::new(Exit::Unavailable, message)
+        }
         CommandError::Catalog { server, message } => {
             Problem::new(Exit::Unavailable, format!("{server:?}: {message}"))
         }

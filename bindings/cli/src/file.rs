@@ -1,6 +1,6 @@
 //! The configuration file, and the servers of it that a command needs.
 
-use std::{io, path::Path};
+use std::{cell::RefCell, collections::BTreeSet, io, path::Path};
 
 use mcp_fleet_core::config::{
     self, ConfigErrors, FleetConfig, Kind, Loaded, Restart, ServerConfig,
@@ -8,14 +8,32 @@ use mcp_fleet_core::config::{
 
 use crate::{exit::Problem, output};
 
+/// Variables that are no secrets.
+const PUBLIC: [&str; 9] = [
+    "HOME", "LANG", "LOGNAME", "PATH", "PWD", "SHELL", "TMPDIR", "TZ", "USER",
+];
+
+/// A configuration, and what variables brought into it: it may be secret wherever it stands.
+#[derive(Debug)]
+pub(crate) struct Brought {
+    pub(crate) config: FleetConfig,
+    pub(crate) secrets: Vec<String>,
+}
+
 /// Reads and judges a file.
 ///
 /// # Errors
 /// Where the file cannot be read at all.
 pub(crate) fn judge(path: &Path) -> Result<Result<Loaded, ConfigErrors>, Problem> {
+    judge_with(path, &|name| std::env::var(name).ok())
+}
+
+fn judge_with(
+    path: &Path,
+    variable: &dyn Fn(&str) -> Option<String>,
+) -> Result<Result<Loaded, ConfigErrors>, Problem> {
     let text = mcp_fleet_driver::read_text(path).map_err(|error| unreadable(path, &error))?;
-    let variable = |name: &str| std::env::var(name).ok();
-    Ok(config::read(&path.display().to_string(), &text, &variable))
+    Ok(config::read(&path.display().to_string(), &text, variable))
 }
 
 /// Reads a file that is to be used, and says on standard error what looks wrong with it: with all
@@ -23,8 +41,16 @@ pub(crate) fn judge(path: &Path) -> Result<Result<Loaded, ConfigErrors>, Problem
 ///
 /// # Errors
 /// Where the file cannot be used.
-pub(crate) fn load(path: &Path, servers: &[String]) -> Result<FleetConfig, Problem> {
-    match judge(path)? {
+pub(crate) fn load(path: &Path, servers: &[String]) -> Result<Brought, Problem> {
+    let secrets = RefCell::new(BTreeSet::new());
+    let variable = |name: &str| {
+        let value = std::env::var(name).ok();
+        if !PUBLIC.contains(&name) {
+            secrets.borrow_mut().extend(value.clone());
+        }
+        value
+    };
+    match judge_with(path, &variable)? {
         Ok(Loaded {
             mut config,
             warnings,
@@ -44,7 +70,8 @@ pub(crate) fn load(path: &Path, servers: &[String]) -> Result<FleetConfig, Probl
                     warn_unreachable(path, server);
                 }
             }
-            Ok(config)
+            let secrets = secrets.take().into_iter().collect();
+            Ok(Brought { config, secrets })
         }
         Err(errors) => Err(unusable(path, &errors)),
     }
@@ -126,6 +153,26 @@ pub(crate) fn take(
     Ok(server)
 }
 
+/// Takes those out of a fleet that `servers` come after, disabled or not, and those that these come
+/// after.
+pub(crate) fn take_needed(config: &mut FleetConfig, servers: &[ServerConfig]) -> Vec<ServerConfig> {
+    let mut needed: Vec<ServerConfig> = Vec::new();
+    let mut names: Vec<_> = servers
+        .iter()
+        .flat_map(|server| &server.after)
+        .cloned()
+        .collect();
+    while let Some(name) = names.pop() {
+        let others = &mut config.servers;
+        if let Some(position) = others.iter().position(|server| server.name == name) {
+            let server = others.swap_remove(position);
+            names.extend(server.after.iter().cloned());
+            needed.push(server);
+        }
+    }
+    needed
+}
+
 /// The name that was probably meant.
 pub(crate) fn nearest<'a>(name: &str, names: &'a [String]) -> Option<&'a str> {
     let name = name.to_lowercase();
@@ -164,6 +211,25 @@ mod tests {
         }
         assert!(!concerns("mcpServers.files2.env", &files));
         assert!(concerns("mcpServers.files2.env", &[]));
+    }
+
+    #[test]
+    fn what_servers_come_after_is_taken_with_them() {
+        let text = r#"{ "mcpServers": {
+            "a": { "command": "x", "after": ["b", "c"] }, "b": { "command": "x", "after": ["c"] },
+            "c": { "command": "x" }, "d": { "command": "x", "after": ["a"] } } }"#;
+        let mut config = config::read("fleet.json", text, &|_| None).unwrap().config;
+        let server = take(&mut config, Path::new("fleet.json"), "a").unwrap();
+        let mut needed = take_needed(&mut config, &[server]);
+        needed.sort_by(|a, b| a.name.cmp(&b.name));
+        let names = |servers: &[ServerConfig]| -> Vec<String> {
+            servers
+                .iter()
+                .map(|server| server.name.to_string())
+                .collect()
+        };
+        assert_eq!(names(&needed), ["b", "c"]);
+        assert_eq!(names(&config.servers), ["d"]);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures::future::join_all;
 use mcp_fleet_core::{
     CallOptions, CatalogKind, RawJson, Request, ServerInfo,
     config::{FleetConfig, ServerConfig},
@@ -12,7 +13,7 @@ use tokio::select;
 
 use crate::{
     args::Global,
-    exit::{Exit, Problem},
+    exit::{self, Exit, Problem},
     journal, output,
     signals::Signals,
 };
@@ -25,12 +26,16 @@ pub(crate) struct Host {
 
 impl Host {
     /// A fleet with the limits of `config`, on the runtime of the calling task. No server is
-    /// deployed.
+    /// deployed. `secrets` are kept out of the journal.
     ///
     /// # Errors
     /// Where the journal cannot be written.
-    pub(crate) fn new(config: FleetConfig, global: &Global) -> Result<Self, Problem> {
-        let journal = global.journal.as_deref().map(journal::create).transpose()?;
+    pub(crate) fn new(
+        config: FleetConfig,
+        secrets: Vec<String>,
+        global: &Global,
+    ) -> Result<Self, Problem> {
+        let journal = journal::create(global, secrets)?;
         let options = RuntimeOptions {
             journal,
             ..RuntimeOptions::default()
@@ -82,6 +87,16 @@ impl Host {
 
     pub(crate) async fn deploy(&self, server: ServerConfig) -> Result<(), ManageError> {
         self.manager.deploy_server(server).await
+    }
+
+    /// Deploys those that others come after, and says which of them did not start.
+    pub(crate) async fn deploy_needed(&self, servers: impl IntoIterator<Item = ServerConfig>) {
+        let starts = servers.into_iter().map(|server| self.deploy(server));
+        for outcome in join_all(starts).await {
+            if let Err(error) = outcome {
+                exit::of_manage(&error).report();
+            }
+        }
     }
 
     pub(crate) async fn deploy_in_process(

@@ -13,6 +13,7 @@ mod host;
 mod journal;
 mod output;
 mod progress;
+mod replay;
 mod servers;
 mod signals;
 mod tools;
@@ -62,6 +63,7 @@ fn run(cli: Cli) -> Result<Exit, Problem> {
             output::print_raw(&String::from_utf8_lossy(&script))?;
             Ok(Exit::Success)
         }
+        Command::Replay(args) => replay::run(&args),
         Command::Demo => block_on(async { demo::run(&global, &mut Signals::listen()?).await }),
         Command::Servers(args) => {
             block_on(async { servers::run(&args, &global, &mut Signals::listen()?).await })

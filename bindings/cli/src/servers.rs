@@ -7,7 +7,7 @@ use mcp_fleet_driver::ManageError;
 use crate::{
     args::{Global, ListArgs},
     exit::{self, Exit, Problem},
-    file,
+    file::{self, Brought},
     host::Host,
     output::{
         self,
@@ -21,9 +21,12 @@ pub(crate) async fn run(
     global: &Global,
     signals: &mut Signals,
 ) -> Result<Exit, Problem> {
-    let mut config = file::load(&args.file, &[])?;
+    let Brought {
+        mut config,
+        secrets,
+    } = file::load(&args.file, &[])?;
     let servers = std::mem::take(&mut config.servers);
-    let host = Host::new(config, global)?;
+    let host = Host::new(config, secrets, global)?;
     host.run(signals, list(&host, servers, args.json)).await
 }
 
@@ -79,9 +82,10 @@ fn row(server: &ServerInfo) -> [String; 8] {
         || "-".to_owned(),
         |program| format!("{} {}", program.name, program.version),
     );
-    let state = match (server.state, &server.degraded) {
-        (ServerState::Ready, Some(why)) => format!("ready, but {why}"),
-        (state, _) => state.to_string(),
+    let state = match (server.state, &server.degraded, &server.waiting) {
+        (ServerState::Ready, Some(why), _) => format!("ready, but {why}"),
+        (state, _, Some(what)) => format!("{state} for {what}"),
+        (state, _, None) => state.to_string(),
     };
     [
         server.name.to_string(),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use futures::{StreamExt, stream::FuturesOrdered};
+use futures::{StreamExt, future::join, stream::FuturesOrdered};
 use mcp_fleet_core::{RawJson, ServerName, config::ServerConfig};
 use mcp_fleet_driver::ManageError;
 use serde::Deserialize;
@@ -10,7 +10,7 @@ use serde::Deserialize;
 use crate::{
     args::{Global, ToolsArgs},
     exit::{self, Exit, Problem},
-    file,
+    file::{self, Brought},
     host::Host,
     output::{
         self,
@@ -24,10 +24,13 @@ pub(crate) async fn run(
     global: &Global,
     signals: &mut Signals,
 ) -> Result<Exit, Problem> {
-    let mut config = file::load(&args.file, &args.server)?;
+    let Brought {
+        mut config,
+        secrets,
+    } = file::load(&args.file, &args.server)?;
     let mut servers = Vec::new();
     if args.server.is_empty() {
-        servers.extend(config.servers.drain(..).filter(|server| server.enabled));
+        servers.extend(config.servers.extract_if(.., |server| server.enabled));
     }
     for name in &args.server {
         if !servers
@@ -37,19 +40,27 @@ pub(crate) async fn run(
             servers.push(file::take(&mut config, &args.file, name)?);
         }
     }
+    let needed = file::take_needed(&mut config, &servers);
     config.servers.clear();
-    let host = Host::new(config, global)?;
-    host.run(signals, list(&host, servers, args.json)).await
+    let host = Host::new(config, secrets, global)?;
+    host.run(signals, list(&host, servers, needed, args.json))
+        .await
 }
 
-async fn list(host: &Host, servers: Vec<ServerConfig>, json: bool) -> Result<Exit, Problem> {
-    let mut starts: FuturesOrdered<_> = servers
+async fn list(
+    host: &Host,
+    servers: Vec<ServerConfig>,
+    needed: Vec<ServerConfig>,
+    json: bool,
+) -> Result<Exit, Problem> {
+    let starts: FuturesOrdered<_> = servers
         .into_iter()
         .map(|server| start_and_list(host, server))
         .collect();
     let mut lists: Vec<(ServerName, Vec<RawJson>)> = Vec::new();
     let mut exit = Exit::Success;
-    while let Some((name, outcome)) = starts.next().await {
+    let (outcomes, ()) = join(starts.collect::<Vec<_>>(), host.deploy_needed(needed)).await;
+    for (name, outcome) in outcomes {
         match outcome {
             Ok(tools) => lists.push((name, tools)),
             Err(error) => {

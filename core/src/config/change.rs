@@ -10,7 +10,8 @@ use crate::ids::ServerName;
 pub enum Change {
     /// Nothing: process and session stay.
     Same,
-    /// Other limits, policies or places in the order, and no more: process and session stay, and what is new takes effect.
+    /// Other limits, policies or places in the order, and no more: process and session stay, and
+    /// what is new takes effect.
     Retune,
     /// Another server in effect: a new incarnation has to take over.
     Replace,

@@ -31,6 +31,8 @@ pub(super) struct Draft {
     pub(super) limits: ServerLimits,
     pub(super) timeout: Option<(usize, &'static str)>,
     pub(super) probe_timeout: Option<(usize, &'static str)>,
+    /// Keys that say something only beside others.
+    pub(super) given: Vec<(usize, &'static str)>,
     /// Keys that mean something to programs only.
     pub(super) local: Vec<(usize, &'static str)>,
     /// Keys that mean something to endpoints only.

@@ -44,9 +44,11 @@
 mod change;
 mod draft;
 mod expand;
+mod idle;
 mod keys;
 mod limits;
 pub(crate) mod near;
+mod order;
 mod path;
 mod problem;
 mod read;

@@ -84,6 +84,7 @@ impl Reader<'_> {
             }
         }
         self.servers(path, &entries, &defaults, &mut config);
+        self.check_order(&entries, &config);
         if !entries
             .iter()
             .any(|entry| matches!(entry.key.slot, Slot::Servers))
@@ -207,6 +208,7 @@ impl Reader<'_> {
             return;
         };
         let (mut timeout, mut probe_timeout) = (None, None);
+        let mut given = Vec::new();
         for entry in self.entries(Place::Server, path, object) {
             let key = &path.key(entry.key.name);
             let Slot::ServerLimit(bound) = entry.key.slot else {
@@ -215,6 +217,7 @@ impl Reader<'_> {
                     .error(entry.offset, key, message, "write it into each server");
                 continue;
             };
+            given.push((entry.offset, entry.key.name));
             match entry.key.name {
                 name @ ("timeoutMs" | "timeoutMaxMs") => timeout = Some((entry.offset, name)),
                 name @ ("probeTimeoutMs" | "startTimeoutMs") => {
@@ -227,6 +230,7 @@ impl Reader<'_> {
             }
         }
         self.check_limits(path, limits, timeout, probe_timeout);
+        self.check_pairs(path, &given, limits);
     }
 
     fn groups(&mut self, path: &Path<'_>, value: &Value<'_>, config: &mut FleetConfig) {

@@ -11,6 +11,7 @@ use super::{
     Probes, ServerConfig, ServerLimits,
     draft::{Draft, Transport},
     expand::Tilde,
+    idle::Sight,
     keys::{Place, Slot},
     path::{Path, shown},
     supervision::{REPLACES, RESTARTS, RETRIES, SCOPES, STARTS},
@@ -50,6 +51,7 @@ impl Reader<'_> {
             limits: defaults.clone(),
             timeout: None,
             probe_timeout: None,
+            given: Vec::new(),
             local: Vec::new(),
             remote: Vec::new(),
         };
@@ -119,12 +121,17 @@ impl Reader<'_> {
                         self.probe(path, value).unwrap_or(draft.probes.readiness);
                 }
                 Slot::LivenessProbe => {
+                    draft.given.push((offset, entry.key.name));
                     draft.probes.liveness =
                         self.probe(path, value).unwrap_or(draft.probes.liveness);
                 }
-                Slot::Retry => draft.retry = self.word(path, value, RETRIES),
+                Slot::Retry => {
+                    draft.given.push((offset, entry.key.name));
+                    draft.retry = self.word(path, value, RETRIES);
+                }
                 Slot::Replace => draft.replace = self.word(path, value, REPLACES),
                 Slot::ServerLimit(bound) => {
+                    draft.given.push((offset, entry.key.name));
                     match entry.key.name {
                         name @ ("timeoutMs" | "timeoutMaxMs") => {
                             draft.timeout = Some((offset, name));
@@ -167,6 +174,17 @@ impl Reader<'_> {
             draft.replace.unwrap_or_default(),
         );
         let limits = draft.limits.clone();
+        let given = std::mem::take(&mut draft.given);
+        self.check_pairs(path, &given, &limits);
+        let sight = Sight {
+            restart,
+            start,
+            scope,
+            retry,
+            probes: &probes,
+            limits: &limits,
+        };
+        self.warn_of_idle(path, &given, &sight);
         let kind = self.kind(path, prop.start(), draft);
         Some(ServerConfig {
             name: name?,

@@ -1,8 +1,17 @@
 //! The commands that change which servers there are, and what they are.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
-use super::{Fleet, commands::same_name, index};
+use super::{
+    Fleet,
+    commands::same_name,
+    index,
+    order::{Errand, Order},
+};
 use crate::{
     config::{Change, FleetChange, FleetConfig, Kind, Replace, ServerConfig, diff, diff_fleets},
     error::CommandError,
@@ -34,8 +43,14 @@ impl Fleet {
         let leaving = self.by_name.contains_key(&name);
         if !leaving && self.by_name.len() >= self.limits.servers {
             let limit = self.limits.servers;
+            // A reload gave it a place before.
+            self.order.remove(&name);
             return self.end_asker(asker, &name, Err(CommandError::FleetFull { limit }));
         }
+        if let Some(error) = self.refuse_place(&config) {
+            return self.end_asker(asker, &name, Err(error));
+        }
+        self.place(&config);
         let enabled = config.enabled;
         let (least, _) = bounds(&config);
         let in_turn = config.replace == Replace::InTurn || matches!(config.kind, Kind::Attached);
@@ -54,10 +69,26 @@ impl Fleet {
             pool.finish();
         }
         self.raise(now, &name, least, Role::Serving);
+        self.on_standing(now, &name);
         if !enabled {
             self.end_asker(asker, &name, Ok(Reply::Done));
         }
         self.settle(now, &name);
+    }
+
+    /// Gives a server its place in the order.
+    fn place(&mut self, config: &ServerConfig) {
+        let (after, group) = (config.after.clone(), config.group.clone());
+        self.order.place(&config.name, after, group);
+    }
+
+    /// Why a server cannot have its place in the order, where it cannot.
+    fn refuse_place(&self, config: &ServerConfig) -> Option<CommandError> {
+        let ServerConfig {
+            name, after, group, ..
+        } = config;
+        let message = self.order.refusal(name, after, group.as_deref())?;
+        Some(CommandError::Invalid { message })
     }
 
     /// A stopped server in a slot of its own.
@@ -120,12 +151,21 @@ impl Fleet {
             };
             return self.end_asker(asker, &name, Err(error));
         }
-        match diff(pool.desired(), &config) {
+        let change = diff(pool.desired(), &config);
+        let refusal = match change {
+            Change::Same | Change::Retune => None,
+            Change::Replace => self.refuse_to_change(asker, pool),
+        };
+        if let Some(error) = refusal.or_else(|| self.refuse_place(&config)) {
+            return self.end_asker(asker, &name, Err(error));
+        }
+        self.place(&config);
+        for member in self.members_of(&name) {
+            self.agenda.add(now, member, Errand::Look);
+        }
+        match change {
             Change::Same | Change::Retune => self.retune(now, asker, config),
-            Change::Replace => match self.refuse_to_change(asker, pool) {
-                Some(error) => self.end_asker(asker, &name, Err(error)),
-                None => self.replace(now, asker, config),
-            },
+            Change::Replace => self.replace(now, asker, config),
         }
         self.settle(now, &name);
     }
@@ -238,6 +278,9 @@ impl Fleet {
             ..FleetConfig::default()
         };
         let changes = diff_fleets(&current, &config);
+        if let Some(message) = self.refuse_order(&config, &changes) {
+            return self.end(id, Err(CommandError::Invalid { message }));
+        }
         self.declared = wanted;
         self.take_limits(&config);
         self.reloads.begin(id, changes.clone());
@@ -263,10 +306,41 @@ impl Fleet {
         }
     }
 
+    /// What is wrong with the order of the servers of a configuration and of those that stay beside
+    /// them.
+    fn refuse_order(
+        &self,
+        config: &FleetConfig,
+        changes: &BTreeMap<ServerName, FleetChange>,
+    ) -> Option<String> {
+        let stays = |name: &ServerName| !changes.contains_key(name);
+        let others = self.by_name.values().map(Pool::desired);
+        let others = others.filter(|server| stays(&server.name));
+        let mut order = Order::new(config.groups.clone());
+        let mut refusals = config.servers.iter().chain(others).map(|server| {
+            let (name, after) = (&server.name, &server.after);
+            let refusal = order.refusal(name, after, server.group.as_deref());
+            order.place(name, after.clone(), server.group.clone());
+            refusal
+        });
+        refusals.find_map(|refusal| refusal)
+    }
+
+    fn members_of(&self, name: &ServerName) -> Vec<ServerId> {
+        let pool = self.by_name.get(name);
+        let members = pool.map(|pool| pool.members().iter().map(|member| member.id).collect());
+        members.unwrap_or_default()
+    }
+
     /// Takes over what concerns the fleet as a whole.
     fn take_limits(&mut self, config: &FleetConfig) {
         self.limits = config.limits.clone();
         self.starts.set_limit(config.limits.starting.max(1));
+        // All at once: one after the other they might seem to go round in a circle meanwhile.
+        self.order.set_groups(config.groups.clone());
+        for server in &config.servers {
+            self.place(server);
+        }
         self.offer = Arc::new(Offer::new(&config.client));
         for (_, server) in &mut self.servers {
             server.set_offer(self.offer.clone());
@@ -281,17 +355,13 @@ impl Fleet {
             };
             let newcomers = pool.give_up_newcomers();
             pool.abandon();
-            let members: Vec<ServerId> = pool.members().iter().map(|member| member.id).collect();
             self.supersede(&name, Goal::is_up, "stopped");
-            for id in members {
-                self.let_act(now, id, |server, cx| {
-                    if newcomers.contains(&id) {
-                        server.retire(cx, grace);
-                    } else {
-                        server.stop(cx, grace);
-                    }
-                });
+            for id in newcomers {
+                self.let_act(now, id, |server, cx| server.retire(cx, grace));
             }
+        }
+        self.begin_farewell(now, grace);
+        for name in self.by_name.keys().cloned().collect::<Vec<_>>() {
             self.settle(now, &name);
         }
         self.finish_shutdown();

@@ -4,6 +4,7 @@ mod changes;
 mod checks;
 mod clients;
 mod commands;
+mod order;
 mod pools;
 mod reloads;
 mod route;
@@ -16,8 +17,16 @@ use std::{
 
 use slab::Slab;
 
-pub(crate) use self::starts::Starts;
-use self::{checks::Checks, clients::Clients, reloads::Reloads};
+use self::{
+    checks::Checks,
+    clients::Clients,
+    order::{Agenda, Farewell},
+    reloads::Reloads,
+};
+pub(crate) use self::{
+    order::{Awaited, Order, Standing},
+    starts::Starts,
+};
 use crate::{
     config::{FleetConfig, FleetLimits},
     effect::Effect,
@@ -28,7 +37,7 @@ use crate::{
     planted::{Bug, planted},
     pool::Pool,
     rng::Rng,
-    server::{Context, Deadline, Parked, Server},
+    server::{Context, Deadline, Parked, Server, Timer},
     session::Offer,
     stats::{FleetStats, Meter},
     time::Time,
@@ -69,6 +78,9 @@ pub struct Fleet {
     checks: Checks,
     reloads: Reloads,
     starts: Starts,
+    order: Order,
+    agenda: Agenda,
+    farewell: Farewell,
     shutdown: Option<Vec<CommandId>>,
     total: Meter,
     stale_signals: u64,
@@ -85,6 +97,9 @@ impl Fleet {
     pub fn new(config: FleetConfig, seed: u64) -> Self {
         Self {
             starts: Starts::new(config.limits.starting.max(1)),
+            order: Order::new(config.groups),
+            agenda: Agenda::default(),
+            farewell: Farewell::default(),
             limits: config.limits,
             offer: Arc::new(Offer::new(&config.client)),
             servers: Slab::new(),
@@ -122,6 +137,7 @@ impl Fleet {
             Input::Command(command) => self.handle_command(now, command),
             Input::Signal(signal) => self.handle_signal(now, signal),
         }
+        self.run_errands(now);
     }
 
     /// Lets deadlines up to `now` pass. Calling it early, or for no reason, is harmless.
@@ -135,6 +151,7 @@ impl Fleet {
                 Some(_) | None => break,
             }
         }
+        self.run_errands(now);
     }
 
     /// The next thing to be done, in order. Its answer changes with every input and timeout.
@@ -150,6 +167,10 @@ impl Fleet {
     /// When [`Fleet::handle_timeout`] is wanted next, and for whom; may lie in the past, and is
     /// due at once then. Its answer changes with every input and timeout.
     pub fn poll_timeout(&self) -> Option<Deadline> {
+        if let Some((at, server)) = self.agenda.first() {
+            let timer = Timer::Turn;
+            return Some(Deadline { at, server, timer });
+        }
         let (at, server) = *self.deadlines.first()?;
         let (_, timer) = self.servers.get(index(server))?.poll_timeout()?;
         Some(Deadline { at, server, timer })
@@ -253,6 +274,7 @@ impl Fleet {
             next_ticket: &mut self.next_ticket,
             starts: &mut self.starts,
             relief,
+            order: &mut self.order,
         };
         act(server, &mut cx);
         let next = server.poll_timeout().map(|(at, _)| at);

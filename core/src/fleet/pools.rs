@@ -58,7 +58,7 @@ impl Fleet {
             let Some(pool) = self.by_name.get(name) else {
                 return;
             };
-            if pool.is_quiet() {
+            if pool.is_quiet() || self.shutdown.is_some() && !pool.is_stopping() {
                 return;
             }
             let seen = self.seen(pool);
@@ -96,7 +96,7 @@ impl Fleet {
             Order::Drop(ids) => self.dismiss(now, name, &ids),
             Order::ScaleUp => self.raise(now, name, 1, Role::Serving),
             Order::Finish(failed) => {
-                let outcome = match failed.and_then(|id| self.failed(name, id)) {
+                let outcome = match failed.and_then(|id| self.trouble(id)) {
                     Some(error) => Err(error),
                     None => Ok(Reply::Done),
                 };
@@ -124,7 +124,7 @@ impl Fleet {
     }
 
     fn roll_back(&mut self, now: Time, name: &ServerName, id: ServerId) {
-        let outcome = match self.failed(name, id) {
+        let outcome = match self.trouble(id) {
             Some(error) => Err(error),
             None => Ok(Reply::Done),
         };
@@ -140,17 +140,14 @@ impl Fleet {
         self.end_waiters(name, ended);
     }
 
-    fn failed(&self, name: &ServerName, id: ServerId) -> Option<CommandError> {
-        let failure = self.servers.get(index(id))?.why_failed()?.clone();
-        let server = name.clone();
-        Some(CommandError::Failed { server, failure })
+    fn trouble(&self, id: ServerId) -> Option<CommandError> {
+        self.servers.get(index(id)).and_then(Server::trouble)
     }
 
     fn tell_rolled_back(&mut self, name: &ServerName, id: ServerId) {
-        let failed = self.servers.get(index(id)).and_then(Server::why_failed);
-        if let Some(failure) = failed.cloned() {
+        if let Some(error) = self.trouble(id) {
             let server = name.clone();
-            self.out.event(Event::RolledBack { server, failure });
+            self.out.event(Event::RolledBack { server, error });
         }
     }
 
@@ -280,7 +277,7 @@ impl Fleet {
         let seen = self.seen(pool);
         if pool.can_spare(id, &seen) {
             self.dismiss(now, &name, &[id]);
-        } else {
+        } else if self.order.held_after(&name).is_empty() {
             for id in pool.may_sleep(now, id, &seen) {
                 self.let_act(now, id, Server::sleep);
             }
@@ -386,7 +383,7 @@ impl Fleet {
     }
 
     /// Nothing is left of a member.
-    pub(super) fn forget(&mut self, id: ServerId) {
+    pub(super) fn forget(&mut self, now: Time, id: ServerId) {
         self.schedule(id, None);
         let Some(server) = self.servers.try_remove(index(id)) else {
             return;
@@ -413,6 +410,7 @@ impl Fleet {
             self.total.counts.add_life(&past.unwrap_or_default());
             self.by_name.remove(name);
         }
+        self.leave_order(now, id, name);
         self.end_waiters(name, ended);
     }
 
@@ -422,8 +420,8 @@ impl Fleet {
         let mut info = self.servers.get(index(first))?.info();
         info.stats = self.pool_stats(pool);
         let members = pool.members().iter();
-        let members = members
-            .filter_map(|member| Some((self.servers.get(index(member.id))?, member.client)));
+        let members =
+            members.filter_map(|member| Some((self.servers.get(index(member.id))?, member.client)));
         info.replicas = members
             .map(|(server, client)| ReplicaInfo {
                 client,

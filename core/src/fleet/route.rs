@@ -49,8 +49,10 @@ impl Fleet {
                         self.unserved.push((name, call, parked));
                     }
                 }
+                Note::Moved => self.on_moved(now, id),
+                Note::Lapsed => self.on_lapsed(now, id),
                 Note::Idle => self.on_idle(now, id),
-                Note::Gone => self.forget(id),
+                Note::Gone => self.forget(now, id),
             }
         }
     }

@@ -38,6 +38,10 @@ pub(crate) enum Note {
     Unserved(CallId, Box<Parked>),
     /// The server had nothing to do for as long as it was to tell.
     Idle,
+    /// The server is in another state.
+    Moved,
+    /// The server ended unexpectedly, and is to start again.
+    Lapsed,
     /// The server was undeployed and nothing is left of it.
     Gone,
 }

@@ -56,16 +56,16 @@ impl Pool {
     /// The members of a client that is gone.
     pub(crate) fn of_client(&self, client: ClientId) -> Vec<ServerId> {
         let members = self.members.iter();
-        let theirs = members.filter(|member| {
-            member.client == Some(client) && member.role == Role::Serving
-        });
+        let theirs =
+            members.filter(|member| member.client == Some(client) && member.role == Role::Serving);
         theirs.map(|member| member.id).collect()
     }
 
     /// The members that belong to one client, where the configuration knows none of these.
     pub(crate) fn owned(&self) -> Vec<ServerId> {
         let members = self.members.iter();
-        let owned = members.filter(|member| member.client.is_some() && member.role == Role::Serving);
+        let owned =
+            members.filter(|member| member.client.is_some() && member.role == Role::Serving);
         owned.map(|member| member.id).collect()
     }
 
@@ -92,7 +92,11 @@ impl Pool {
         let idle = |seen: &&Seen| seen.load.idle_since.is_some_and(|at| now.since(at) >= stop);
         let serving = || seen.iter().filter(|seen| seen.role == Role::Serving);
         if is_per_client(&self.config) {
-            return serving().filter(|seen| seen.id == id).filter(idle).map(|seen| seen.id).collect();
+            return serving()
+                .filter(|seen| seen.id == id)
+                .filter(idle)
+                .map(|seen| seen.id)
+                .collect();
         }
         if serving().all(|seen| idle(&seen) || seen.rests()) {
             serving().filter(idle).map(|seen| seen.id).collect()
@@ -104,7 +108,10 @@ impl Pool {
     /// The members that sleep while another of their like does not, and the members that sleep
     /// because their client left them alone.
     pub(super) fn sleepers(&self, seen: &[Seen]) -> (Vec<ServerId>, Vec<ServerId>) {
-        let asleep = || seen.iter().filter(|seen| seen.role == Role::Serving && seen.is_asleep());
+        let asleep = || {
+            seen.iter()
+                .filter(|seen| seen.role == Role::Serving && seen.is_asleep())
+        };
         if asleep().next().is_none() {
             return (Vec::new(), Vec::new());
         }

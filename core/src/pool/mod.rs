@@ -16,7 +16,6 @@ pub(crate) use self::{
 use crate::{
     config::{Kind, Replace, Scope, ServerConfig},
     error::CommandError,
-    event::ServerState,
     ids::{ClientId, ServerId, ServerName},
     server::is_lazy,
     stats::Meter,
@@ -307,6 +306,11 @@ impl Pool {
         self.task = Task::None;
     }
 
+    /// Whether its members are to stop, and it is waited for.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.task == Task::Stop
+    }
+
     pub(crate) fn is_held(&self) -> bool {
         self.task == Task::Hold
     }
@@ -341,9 +345,4 @@ pub(crate) fn bounds(config: &ServerConfig) -> (usize, usize) {
     }
     let least = config.limits.replicas.max(1);
     (least, config.limits.replicas_max.max(least))
-}
-
-/// Whether a member has come to an end, for now or for good, that was not asked for.
-const fn has_failed(state: ServerState) -> bool {
-    matches!(state, ServerState::Backoff | ServerState::Failed)
 }

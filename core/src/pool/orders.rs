@@ -1,6 +1,6 @@
 //! What a pool wants done when it has seen how its members fare.
 
-use super::{Pool, Role, Seen, Task, bounds, has_failed, is_per_client};
+use super::{Pool, Role, Seen, Task, bounds, is_per_client};
 use crate::{
     event::ServerState,
     ids::ServerId,
@@ -63,7 +63,7 @@ impl Pool {
                 if !members.all(|member| member.risen || member.role != Role::Serving) {
                     return None;
                 }
-                let failed = serving().find(|seen| has_failed(seen.load.state));
+                let failed = serving().find(|seen| seen.load.in_trouble);
                 if serving().any(|seen| seen.load.is_ready() || seen.is_asleep()) {
                     Some(Order::Finish(None))
                 } else {
@@ -80,9 +80,9 @@ impl Pool {
             }
             Task::Roll { current, todo } => {
                 let now = current.and_then(|id| serving().find(|seen| seen.id == id));
-                match now.map(|seen| (seen.id, seen.load.state)) {
-                    Some((id, state)) if has_failed(state) => Some(Order::Finish(Some(id))),
-                    Some((_, state)) if state != ServerState::Ready => None,
+                match now {
+                    Some(seen) if seen.load.in_trouble => Some(Order::Finish(Some(seen.id))),
+                    Some(seen) if !seen.load.is_ready() => None,
                     Some(_) | None => {
                         // Some may have left meanwhile.
                         todo.retain(|id| serving().any(|seen| seen.id == *id));
@@ -92,7 +92,10 @@ impl Pool {
                 }
             }
             Task::Stop => {
-                let rests = |state| has_failed(state) || state == ServerState::Stopped;
+                let rests = |state| {
+                    use ServerState::{Backoff, Failed, Stopped};
+                    matches!(state, Backoff | Failed | Stopped)
+                };
                 let all = serving().all(|seen| rests(seen.load.state));
                 all.then_some(Order::Finish(None))
             }
@@ -133,11 +136,9 @@ impl Pool {
     fn note_risen(&mut self, seen: &[Seen]) {
         for member in &mut self.members {
             let state = seen.iter().find(|seen| seen.id == member.id);
-            member.risen |= state
-                .map(|seen| seen.load.state)
-                .is_some_and(|state| {
-                    has_failed(state) || matches!(state, ServerState::Ready | ServerState::Asleep)
-                });
+            member.risen |= state.is_some_and(|seen| {
+                seen.load.in_trouble || seen.load.is_ready() || seen.is_asleep()
+            });
         }
     }
 
@@ -173,7 +174,7 @@ impl Pool {
 
 fn next_of_newcomers(seen: &[Seen]) -> Option<Order> {
     let newcomers = || seen.iter().filter(|seen| seen.role == Role::Coming);
-    let failed = newcomers().find(|seen| has_failed(seen.load.state));
+    let failed = newcomers().find(|seen| seen.load.in_trouble);
     if let Some(failed) = failed {
         return Some(Order::RollBack(failed.id));
     }

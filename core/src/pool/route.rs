@@ -1,7 +1,11 @@
 //! Which member gets a call.
 
 use super::{Pool, Role};
-use crate::{event::ServerState, ids::{ClientId, ServerId}, server::Load};
+use crate::{
+    event::ServerState,
+    ids::{ClientId, ServerId},
+    server::Load,
+};
 
 /// What the fleet sees of a member.
 #[derive(Clone, Copy, Debug)]

@@ -56,9 +56,9 @@ impl Server {
                 Err(problem) => problem,
             },
             State::Backoff(failure) | State::Failed(failure) => failure.to_string(),
+            State::Waiting(wait) => format!("waits for {}", wait.waiting_for()),
             State::Stopped
             | State::Asleep
-            | State::Waiting(_)
             | State::Starting(_)
             | State::Probing(_)
             | State::Handshaking(_)

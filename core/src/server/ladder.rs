@@ -8,6 +8,7 @@ use super::{
     restart::Verdict,
     state::{After, Cause, Closing, Opening, State},
     timers::Timer,
+    waiting::Wait,
 };
 use crate::{
     effect::Effect,
@@ -22,9 +23,9 @@ impl Server {
     pub(super) fn leave(&mut self, cx: &mut Context<'_>, after: After, grace: Option<Duration>) {
         match std::mem::replace(&mut self.state, State::Stopped) {
             State::Stopped if after == After::Stop => {}
-            State::Waiting(_) if after == After::Restart => {
+            State::Waiting(wait) if wait.is_for_turn() && after == After::Restart => {
                 // It is about to start already, and keeps its place in the line.
-                self.state = State::Waiting(self.usual_opening(cx.now));
+                self.state = State::Waiting(Wait::for_turn(self.usual_opening(cx.now)));
             }
             State::Stopped | State::Asleep | State::Waiting(_) | State::Backoff(_) => {
                 self.arrive(cx, after, None);
@@ -194,6 +195,7 @@ impl Server {
     /// What comes after the incarnation. `ended` tells how it ended, where there was one.
     fn arrive(&mut self, cx: &mut Context<'_>, after: After, ended: Option<(Loss, bool)>) {
         cx.starts.give_back(self.id);
+        self.stop_waiting(cx);
         self.timers.disarm(Timer::Backoff);
         self.timers.disarm(Timer::Revive);
         match after {
@@ -207,7 +209,12 @@ impl Server {
                 self.refuse_parked(cx, None);
                 cx.out.note(Note::Gone);
             }
-            After::Restart => self.start(cx),
+            After::Restart => {
+                if planted(Bug::GroupEchoes) {
+                    cx.out.note(Note::Lapsed);
+                }
+                self.start(cx);
+            }
             After::Respawn => self.open(cx, Opening::Respawn),
             After::Fail(cause) => {
                 let (loss, was_ready) = match ended {
@@ -232,6 +239,7 @@ impl Server {
         if let Verdict::After(pause) = verdict {
             self.timers.arm(Timer::Backoff, cx.now.after(pause));
             self.enter(cx, State::Backoff(failure));
+            cx.out.note(Note::Lapsed);
             return;
         }
         if verdict == Verdict::Spent {

@@ -6,6 +6,7 @@ use super::{
     Context, Server,
     state::{After, Cause, Closing, Live, Opening, State},
     timers::Timer,
+    waiting::Wait,
 };
 use crate::{
     config::Kind, effect::Effect, error::Failure, event::CatalogKind, input::Signal, link::Link,
@@ -43,6 +44,23 @@ impl Server {
         self.leave(cx, After::Restart, None);
     }
 
+    /// Begins the next incarnation because a companion failed, where one runs that is not on its
+    /// way out. What it failed of itself is neither forgiven nor added to.
+    pub(crate) fn begin_anew_in_company(&mut self, cx: &mut Context<'_>) {
+        match &self.state {
+            State::Starting(_) | State::Probing(_) | State::Handshaking(_) | State::Ready(_) => {
+                self.leave(cx, After::Restart, None);
+            }
+            State::Stopped
+            | State::Asleep
+            | State::Waiting(_)
+            | State::Draining(..)
+            | State::Closing(_)
+            | State::Backoff(_)
+            | State::Failed(_) => {}
+        }
+    }
+
     /// Stops the server after its calls, for `grace` at most.
     pub(crate) fn stop(&mut self, cx: &mut Context<'_>, grace: Option<Duration>) {
         self.leave(cx, After::Stop, grace);
@@ -57,7 +75,7 @@ impl Server {
     /// Lets a server that was never started wait, with the calls it gets, until it is started.
     pub(crate) fn hold(&mut self, cx: &mut Context<'_>) {
         if let State::Stopped = self.state {
-            self.enter(cx, State::Waiting(Opening::Probe));
+            self.enter(cx, State::Waiting(Wait::for_turn(Opening::Probe)));
         }
     }
 
@@ -139,8 +157,9 @@ impl Server {
             Timer::Health => self.on_liveness_due(cx),
             Timer::Backoff | Timer::Revive => self.rest_or_start(cx),
             Timer::Idle => self.on_idle_due(cx),
+            Timer::Dependency => self.give_up_dependency(cx),
             // Not single timers: they are dealt with where they are taken.
-            Timer::Refresh | Timer::Call | Timer::Request | Timer::Round => {}
+            Timer::Refresh | Timer::Call | Timer::Request | Timer::Round | Timer::Turn => {}
         }
     }
 
@@ -214,24 +233,31 @@ impl Server {
         self.catalog.begin(agreement.capabilities);
     }
 
-    /// Begins the next incarnation when it is this server's turn.
+    /// Begins the next incarnation when those are ready that it comes after, and it is its turn.
     pub(super) fn open(&mut self, cx: &mut Context<'_>, opening: Opening) {
         self.timers.disarm(Timer::Backoff);
         self.timers.disarm(Timer::Revive);
+        if self.must_wait(cx, opening) {
+            return;
+        }
         if cx.starts.take(self.id) {
             self.launch(cx, opening);
         } else {
-            self.enter(cx, State::Waiting(opening));
+            self.enter(cx, State::Waiting(Wait::for_turn(opening)));
         }
     }
 
     /// It is this server's turn.
     pub(crate) fn take_turn(&mut self, cx: &mut Context<'_>) {
-        if let State::Waiting(opening) = &self.state {
-            let opening = *opening;
-            self.launch(cx, opening);
-        } else {
+        let State::Waiting(wait) = &self.state else {
+            return cx.starts.give_back(self.id);
+        };
+        let opening = wait.opening;
+        if self.must_wait(cx, opening) {
             cx.starts.give_back(self.id);
+            self.settle(cx);
+        } else {
+            self.launch(cx, opening);
         }
     }
 

@@ -44,6 +44,7 @@ impl Server {
             State::Asleep if self.knows(kind) => {
                 Some(Ok(Reply::Catalog(self.catalog.entries(kind).to_vec())))
             }
+            State::Waiting(wait) if wait.is_vain() => Some(Err(unavailable())),
             State::Asleep
             | State::Waiting(_)
             | State::Starting(_)

@@ -9,7 +9,7 @@ use super::{
     timers::{Due, Timer},
 };
 use crate::{
-    config::Restart, error::Failure, event::ServerState, ids::CallId, link::Note, time::Time,
+    config::Restart, error::CommandError, event::ServerState, ids::CallId, link::Note, time::Time,
 };
 
 /// Least time without work that is looked for.
@@ -19,6 +19,8 @@ const IDLE_LEAST: Duration = Duration::from_millis(1);
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Load {
     pub(crate) state: ServerState,
+    /// Whether it failed, or waits in vain to start.
+    pub(crate) in_trouble: bool,
     /// Whether calls may wait for it, so that they are not refused for its state.
     pub(crate) open: bool,
     /// Calls for which it has a place, in its queue or at once.
@@ -68,7 +70,7 @@ impl Parked {
 pub(super) struct Idle {
     /// How long it is to have nothing to do before that is told; never where absent.
     after: Option<Duration>,
-    last_busy: Time,
+    pub(super) last_busy: Time,
 }
 
 impl Server {
@@ -77,6 +79,7 @@ impl Server {
         let spare = self.sendable().saturating_sub(queued);
         Load {
             state: self.state.word(),
+            in_trouble: self.trouble().is_some(),
             open: self.is_open(),
             places: self.places(),
             spare,
@@ -91,9 +94,15 @@ impl Server {
         }
     }
 
-    /// Why it failed, where it has.
-    pub(crate) const fn why_failed(&self) -> Option<&Failure> {
-        self.state.failure()
+    /// What to tell a command that waits for it to be ready, where it failed or waits in vain to
+    /// start.
+    pub(crate) fn trouble(&self) -> Option<CommandError> {
+        if let State::Waiting(wait) = &self.state {
+            return wait.problem(&self.name);
+        }
+        let failure = self.state.failure()?.clone();
+        let server = self.name.clone();
+        Some(CommandError::Failed { server, failure })
     }
 
     /// Whether calls may wait for it.

@@ -16,8 +16,12 @@ mod sleep;
 mod state;
 mod timers;
 mod updates;
+mod waiting;
 
-use std::{collections::{BTreeMap, BTreeSet}, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 pub(crate) use self::load::{Load, Parked};
 pub(crate) use self::sleep::is_lazy;
@@ -36,9 +40,9 @@ use self::{
 use crate::{
     config::{Kind, Restart, Retry, ServerConfig, ServerLimits},
     event::{CatalogKind, Event, ReplicaInfo, ServerInfo, ServerState},
-    fleet::Starts,
+    fleet::{Order, Starts},
     ids::{InputId, LinkId, ServerId, ServerName},
-    link::Outbox,
+    link::{Note, Outbox},
     rng::Rng,
     session::{Catalog, Offer},
     stats::{Meter, ServerStats},
@@ -62,6 +66,7 @@ pub(crate) struct Context<'a> {
     pub(crate) starts: &'a mut Starts,
     /// Whether another server can take the calls that this one cannot serve.
     pub(crate) relief: bool,
+    pub(crate) order: &'a mut Order,
 }
 
 /// One supervised server.
@@ -210,7 +215,7 @@ impl Server {
         self.enabled = enabled;
         self.take_limits(limits);
         self.legacy_until = Time::ZERO;
-        if enabled && self.lazy && self.is_at_rest() {
+        if enabled && self.lazy && self.is_at_rest() && self.calls.is_empty() {
             self.budget.forgive();
             self.timers.disarm(Timer::Backoff);
             self.timers.disarm(Timer::Revive);
@@ -271,6 +276,7 @@ impl Server {
             kind: self.kind.as_str().to_owned(),
             state: self.state.word(),
             failure: self.state.failure().cloned(),
+            waiting: self.state.waiting_for(),
             incarnation: self.incarnation,
             pid: self.pid,
             revision: agreement.map(|agreement| agreement.revision),
@@ -339,6 +345,7 @@ impl Server {
 
     fn enter(&mut self, cx: &mut Context<'_>, state: State) {
         self.state = state;
+        cx.out.note(Note::Moved);
         self.tell_state(cx);
     }
 
@@ -349,6 +356,7 @@ impl Server {
             incarnation: self.incarnation,
             state: self.state.word(),
             failure: self.state.failure().cloned(),
+            waiting: self.state.waiting_for(),
         });
     }
 
@@ -356,9 +364,9 @@ impl Server {
         match &self.state {
             State::Backoff(failure) | State::Failed(failure) => failure.to_string(),
             State::Stopped if !self.enabled => "is disabled in its configuration".to_owned(),
+            State::Waiting(wait) => format!("waits for {}", wait.waiting_for()),
             State::Stopped
             | State::Asleep
-            | State::Waiting(_)
             | State::Starting(_)
             | State::Probing(_)
             | State::Handshaking(_)

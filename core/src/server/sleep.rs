@@ -24,6 +24,7 @@ impl Server {
     pub(crate) fn begin(&mut self, cx: &mut Context<'_>) {
         if self.lazy && self.is_at_rest() && self.calls.is_empty() {
             cx.starts.give_back(self.id);
+            self.stop_waiting(cx);
             self.fall_asleep(cx);
         } else {
             self.start(cx);

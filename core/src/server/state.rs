@@ -1,8 +1,9 @@
 //! Where a server is in its life.
 
+use super::waiting::Wait;
 use crate::{
     error::{Exit, Failure},
-    event::ServerState,
+    event::{ServerState, WaitingFor},
     session::Session,
 };
 
@@ -12,8 +13,8 @@ pub(super) enum State {
     Stopped,
     /// Nothing runs, and the next call starts it.
     Asleep,
-    /// Waits for its turn to start.
-    Waiting(Opening),
+    /// Waits for another server, or for its turn to start.
+    Waiting(Wait),
     Starting(Opening),
     Probing(Live),
     Handshaking(Live),
@@ -151,6 +152,23 @@ impl State {
             | Self::Ready(_)
             | Self::Draining(..)
             | Self::Closing(_) => None,
+        }
+    }
+
+    /// What keeps it from starting, where it is to start.
+    pub(super) fn waiting_for(&self) -> Option<WaitingFor> {
+        match self {
+            Self::Waiting(wait) => Some(wait.waiting_for()),
+            Self::Stopped
+            | Self::Asleep
+            | Self::Starting(_)
+            | Self::Probing(_)
+            | Self::Handshaking(_)
+            | Self::Ready(_)
+            | Self::Draining(..)
+            | Self::Closing(_)
+            | Self::Backoff(_)
+            | Self::Failed(_) => None,
         }
     }
 

@@ -45,6 +45,10 @@ pub enum Timer {
     Revive,
     /// A server that has nothing to do may be one too many by now.
     Idle,
+    /// A server that it comes after must be deployed by now; commands that wait for it end.
+    Dependency,
+    /// What follows for other servers from what became of one is done in the next turn.
+    Turn,
     /// A subscription that ended may be asked for again.
     Listen,
     /// A list is to be read again.
@@ -59,7 +63,7 @@ pub enum Timer {
 
 impl Timer {
     /// Those that a server has one of.
-    pub(super) const SINGLE: [Self; 11] = [
+    pub(super) const SINGLE: [Self; 12] = [
         Self::Start,
         Self::Probe,
         Self::Drain,
@@ -71,6 +75,7 @@ impl Timer {
         Self::Revive,
         Self::Health,
         Self::Idle,
+        Self::Dependency,
     ];
 
     const fn place(self) -> Option<usize> {
@@ -86,7 +91,8 @@ impl Timer {
             Self::Revive => Some(8),
             Self::Health => Some(9),
             Self::Idle => Some(10),
-            Self::Refresh | Self::Call | Self::Request | Self::Round => None,
+            Self::Dependency => Some(11),
+            Self::Refresh | Self::Call | Self::Request | Self::Round | Self::Turn => None,
         }
     }
 }

@@ -7,7 +7,8 @@ use std::{
 };
 
 use mcp_fleet_core::{
-    CallOptions, Effect, Event, Exit, LinkId, McpCommand, ServerId, ServerState, Signal, Timer,
+    CallOptions, Effect, Event, Exit, LinkId, McpCommand, ServerId, ServerName, ServerState,
+    Signal, Timer,
     config::{FleetConfig, Kind, Replace, Restart, ServerConfig, Stdio},
 };
 use serde_json::{Value, json};
@@ -17,7 +18,7 @@ use crate::world::{World, answer, discovered, error, server};
 /// A world whose one server is where the name says.
 type Situation = (&'static str, fn() -> (World, LinkId));
 
-const SITUATIONS: [Situation; 22] = [
+const SITUATIONS: [Situation; 23] = [
     ("stopped", stopped),
     ("starting", starting),
     ("probing", probing),
@@ -37,12 +38,13 @@ const SITUATIONS: [Situation; 22] = [
     ("closing to fail", || ended(ready())),
     ("closing after the exit", exited),
     ("waiting for its turn", waiting),
+    ("waiting for another", held),
     ("backoff", backing_off),
     ("failed", failed),
     ("failed for a while", spent),
 ];
 
-const TIMERS: [Timer; 15] = [
+const TIMERS: [Timer; 16] = [
     Timer::Start,
     Timer::Probe,
     Timer::Drain,
@@ -51,6 +53,7 @@ const TIMERS: [Timer; 15] = [
     Timer::ExitWait,
     Timer::Backoff,
     Timer::Revive,
+    Timer::Dependency,
     Timer::Health,
     Timer::Idle,
     Timer::Listen,
@@ -263,6 +266,22 @@ fn waiting() -> (World, LinkId) {
     let config = Box::new(server("a"));
     world.command(|id| McpCommand::Deploy { id, config });
     let (server, incarnation) = (ServerId(1), 1);
+    (
+        world,
+        LinkId {
+            server,
+            incarnation,
+        },
+    )
+}
+
+fn held() -> (World, LinkId) {
+    let mut world = World::new();
+    let mut config = config();
+    config.after = vec![ServerName::new("other").unwrap()];
+    let config = Box::new(config);
+    world.command(|id| McpCommand::Deploy { id, config });
+    let (server, incarnation) = (ServerId(0), 1);
     (
         world,
         LinkId {

@@ -9,13 +9,18 @@
     reason = "tests may panic, and look only at what they are about"
 )]
 
+mod answers;
 mod bounds;
+mod bytes;
 mod calls;
 mod catalog;
 mod chart;
 mod eras;
+mod groups;
 mod health;
 mod lifecycle;
+mod order;
+mod outage;
 mod overload;
 mod questions;
 mod reload;
@@ -24,4 +29,5 @@ mod replay;
 mod replicas;
 mod restarts;
 mod retries;
+mod tools;
 mod world;

@@ -189,7 +189,10 @@ fn a_configuration_that_fails_in_its_probation_gives_way_to_the_one_before() {
     world.clear();
     world.exit(new, Exit::Code(3));
     let told = world.events.iter().find_map(|event| match event {
-        Event::RolledBack { failure, .. } => Some(failure.clone()),
+        Event::RolledBack {
+            error: CommandError::Failed { failure, .. },
+            ..
+        } => Some(failure.clone()),
         _ => None,
     });
     assert!(matches!(told, Some(Failure::Crashed { .. })));

@@ -10,7 +10,12 @@ use mcp_fleet_core::{
     Priority, RawJson, Request, RpcError, Time,
 };
 
-use crate::{dice::Dice, fault::Fault, link::World, plan::Plan};
+use crate::{
+    dice::{Dice, Fate},
+    fault::Fault,
+    link::World,
+    plan::Plan,
+};
 
 /// Ids that one act may use.
 const IDS_PER_ACT: u64 = 256;
@@ -27,7 +32,7 @@ const CROWD: u64 = 40;
 /// that leaving one out changes the others as little as can be.
 #[derive(Debug)]
 pub(crate) struct Clients {
-    seed: u64,
+    fate: Fate,
     act: u64,
     next_at: Option<Time>,
     skip: BTreeSet<u64>,
@@ -38,9 +43,9 @@ pub(crate) struct Clients {
 }
 
 impl Clients {
-    pub(crate) fn new(plan: &Plan, world: &World<'_>) -> Self {
+    pub(crate) fn new(plan: &Plan, fate: &Fate, world: &World<'_>) -> Self {
         let mut clients = Self {
-            seed: plan.seed,
+            fate: fate.clone(),
             act: 0,
             next_at: Some(Time::ZERO),
             skip: plan.skip.clone(),
@@ -49,7 +54,7 @@ impl Clients {
             open_inputs: BTreeSet::new(),
             out: VecDeque::new(),
         };
-        let dice = &mut Dice::new(plan.seed, 0xc1);
+        let dice = &mut fate.dice(0xc1);
         for name in &world.setting.names {
             clients.deploy(name, dice, world);
         }
@@ -78,7 +83,7 @@ impl Clients {
         }
         self.act += 1;
         self.next_id = self.act * IDS_PER_ACT;
-        let mut dice = Dice::new(self.seed, (self.act << 8) | 0xac);
+        let mut dice = self.fate.dice((self.act << 8) | 0xac);
         self.next_at = Some(now.after(dice.micros(world.setting.pause)));
         if !self.skip.contains(&self.act) {
             self.perform(&mut dice, world);
@@ -217,6 +222,14 @@ impl Clients {
             }
             let config = Box::new(fleet);
             self.command(|id| McpCommand::Reload { id, config });
+        }
+        if world.faults.strikes(Fault::Blocked, dice) {
+            let config = Box::new(world.setting.blocked_config(&server, dice));
+            if dice.one_in(2) {
+                self.command(|id| McpCommand::UpdateConfig { id, config });
+            } else {
+                self.command(|id| McpCommand::Deploy { id, config });
+            }
         }
         if world.faults.strikes(Fault::ShortDrain, dice) {
             let mut config = Box::new(world.setting.config(&server, dice));

@@ -77,6 +77,7 @@ faults! {
     ListFails, "F9", Server, "answers a list with an error, or never", "the list is degraded, and is tried again";
     EndlessPages, "F10", Server, "the pages of a list never end, or go round in a circle", "pages are capped, the list is degraded";
     Crowd, "F11", Client, "many servers are deployed in one moment", "all come up";
+    Blocked, "F12", Client, "comes after one that never gets ready, or in a circle", "it waits and says for whom; a circle is refused";
     Crash, "F13", Server, "crashes with calls in flight", "each call ends once as `ServerGone`, or is made again where its policy allows";
     Orphan, "F15", Server, "exits while a grandchild holds its pipes", "the exit counts; the group is swept after a wait";
     StdoutClosed, "F16", Server, "closes standard output and lives on", "the ladder";

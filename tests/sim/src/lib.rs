@@ -31,7 +31,7 @@ mod violation;
 
 pub use self::{
     fault::{Fault, Place},
-    life::{Outcome, Witness, live},
+    life::{Outcome, Witness, live, live_tape},
     plan::{Plan, Strikes},
     run::{Summary, live_guarded, live_many},
     shrink::shrink,

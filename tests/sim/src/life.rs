@@ -10,7 +10,7 @@ use mcp_fleet_core::{
 
 use crate::{
     client::Clients,
-    dice::Dice,
+    dice::{Dice, Fate},
     fault::Fault,
     link::{Heard, Link, World},
     plan::{Faults, Plan, Strikes},
@@ -24,6 +24,8 @@ use crate::{
 const TURNS_AT_ONCE: u32 = 5000;
 /// Turns after the faults have stopped. More would be a machine that never comes to rest.
 const TURNS_OF_CALM: u64 = 100_000;
+/// Turns of a life that bytes decide, before its faults stop.
+const TAPE_STEPS: u64 = 2000;
 /// How far time leaps.
 const LEAP: Duration = Duration::from_secs(3600);
 /// How far it goes back.
@@ -56,23 +58,34 @@ pub struct Witness {
 
 /// Lives one life to its end, or to its first violation.
 pub fn live(plan: &Plan, witness: Witness) -> Outcome {
-    let setting = Setting::new(plan.seed);
-    let mut faults = Faults::new(plan);
+    live_by(&Fate::Seed(plan.seed), plan, witness)
+}
+
+/// Lives a life that `bytes` decide in place of a seed: its limits and paces, the mix of faults,
+/// what the clients do, when each fault strikes, and who is next. The faults stop when the bytes
+/// are used up, or after [`TAPE_STEPS`] turns.
+pub fn live_tape(bytes: &[u8], witness: Witness) -> Outcome {
+    live_by(&Fate::tape(bytes), &Plan::new(0, TAPE_STEPS), witness)
+}
+
+fn live_by(fate: &Fate, plan: &Plan, witness: Witness) -> Outcome {
+    let setting = Setting::new(fate);
+    let mut faults = Faults::new(plan, fate);
     let world = World {
         setting: &setting,
         faults: &mut faults,
     };
-    let clients = Clients::new(plan, &world);
+    let clients = Clients::new(plan, fate, &world);
     let mut life = Life {
-        seed: plan.seed,
-        dice: Dice::new(plan.seed, 0x11fe),
-        fleet: Fleet::new(setting.fleet.clone(), plan.seed),
+        fate: fate.clone(),
+        dice: fate.dice(0x11fe),
+        fleet: Fleet::new(setting.fleet.clone(), fate.seed()),
         now: Time::ZERO,
         leaps: Duration::ZERO,
         deadline: None,
         links: BTreeMap::new(),
         clients,
-        model: ReferenceState::new(&setting.fleet.limits),
+        model: ReferenceState::new(&setting.fleet),
         turns: 0,
         idle: 0,
         witness,
@@ -85,7 +98,7 @@ pub fn live(plan: &Plan, witness: Witness) -> Outcome {
     });
     let (turns, acts) = (life.turns, life.clients.acts());
     let entries = std::mem::take(&mut life.journal);
-    let header = Header::new(setting.fleet.clone(), plan.seed);
+    let header = Header::new(setting.fleet.clone(), fate.seed());
     Outcome {
         turns,
         acts,
@@ -96,7 +109,7 @@ pub fn live(plan: &Plan, witness: Witness) -> Outcome {
 }
 
 struct Life<'a> {
-    seed: u64,
+    fate: Fate,
     dice: Dice,
     fleet: Fleet,
     /// The time of the outside world.
@@ -127,10 +140,11 @@ enum Next {
 impl Life<'_> {
     fn live(&mut self, steps: u64) -> Result<(), Violation> {
         self.hear_clients()?;
-        while self.turns < steps && self.advance()? {
+        while self.turns < steps && !self.fate.is_used_up() && self.advance()? {
             self.meddle()?;
         }
         self.world.faults.stop();
+        self.fate.use_up();
         for link in self.links.values_mut() {
             link.recover(self.now, &self.world);
         }
@@ -169,6 +183,8 @@ impl Life<'_> {
     fn bound(&self) -> Time {
         let setting = self.world.setting;
         let micros = setting.unit * 5000 + setting.latency * 4000 + setting.late * 4000;
+        // One may have to wait for all others.
+        let micros = micros * setting.names.len() as u64;
         self.now.after(Duration::from_micros(micros))
     }
 
@@ -351,9 +367,9 @@ impl Life<'_> {
             let program = program.fold(0xcbf2, |hash: u64, byte| {
                 (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
             });
-            let modern = !Dice::new(self.seed, program).one_in(2);
+            let modern = !self.fate.fixed(program).one_in(2);
             let life = u64::from(id.server.0) << 32 | u64::from(id.incarnation);
-            let dice = Dice::new(self.seed, life << 8 | 0x1c);
+            let dice = self.fate.dice(life << 8 | 0x1c);
             let link = Link::new(self.now, id, modern, dice, self.world.setting);
             self.links.insert(id, link);
         } else if let Some(link) = self.links.get_mut(&id) {

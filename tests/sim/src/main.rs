@@ -8,7 +8,9 @@
 
 use std::{io::Write, process::ExitCode, time::Instant};
 
-use mcp_fleet_sim::{Fault, Plan, Summary, Violation, Witness, live_guarded, live_many, shrink};
+use mcp_fleet_sim::{
+    Fault, Outcome, Plan, Summary, Violation, Witness, live_guarded, live_many, live_tape, shrink,
+};
 
 const USAGE: &str = "\
 Lives many random lives of a fleet, and compares each with a model.
@@ -16,6 +18,7 @@ Lives many random lives of a fleet, and compares each with a model.
 usage: mcp-fleet-sim [--seeds N] [--from N] [--steps N] [--jobs N] [--stop-after N]
        mcp-fleet-sim --seed N [--steps N] [--without FAULT,..] [--skip ACT,..]
                      [--trace] [--journal FILE] [--shrink]
+       mcp-fleet-sim --tape FILE [--trace] [--journal FILE]
        mcp-fleet-sim --faults
 
   --seeds N      how many lives (10000)
@@ -28,6 +31,7 @@ usage: mcp-fleet-sim [--seeds N] [--from N] [--steps N] [--jobs N] [--stop-after
   --skip ..      acts of the clients that are left out, by number
   --trace        print every turn
   --journal FILE write the journal of the life
+  --tape FILE    the life that these bytes decide, as those which the fuzzer finds
   --shrink       make a failing life small, and write its journal to mcp-fleet-sim-N.journal
   --faults       print the faults, where they strike, and what must come of them
 
@@ -48,6 +52,7 @@ struct Options {
     skip: Vec<u64>,
     trace: bool,
     journal: Option<String>,
+    tape: Option<String>,
     shrink: bool,
     faults: bool,
     help: bool,
@@ -69,9 +74,10 @@ fn main() -> ExitCode {
         print_faults();
         return ExitCode::SUCCESS;
     }
-    let kept = match options.seed {
-        Some(seed) => one(seed, &options),
-        None => many(&options),
+    let kept = match (&options.tape, options.seed) {
+        (Some(tape), _) => taped(tape, &options),
+        (None, Some(seed)) => one(seed, &options),
+        (None, None) => many(&options),
     };
     if kept {
         ExitCode::SUCCESS
@@ -110,6 +116,7 @@ fn read(mut words: impl Iterator<Item = String>) -> Result<Options, String> {
             }
             "--trace" => options.trace = true,
             "--journal" => options.journal = Some(value()?),
+            "--tape" => options.tape = Some(value()?),
             "--shrink" => options.shrink = true,
             "--faults" => options.faults = true,
             "--help" | "-h" => options.help = true,
@@ -143,7 +150,38 @@ fn one(seed: u64, options: &Options) -> bool {
         trace: options.trace,
     };
     let outcome = live_guarded(&plan, witness);
-    if let (Some(path), Some((header, entries))) = (&journal, &outcome.journal) {
+    keep_journal(journal.as_deref(), &outcome);
+    println!("{} turns, {} acts", outcome.turns, outcome.acts);
+    if let Some(violation) = &outcome.violation {
+        tell(&plan, violation);
+    }
+    outcome.violation.is_none()
+}
+
+/// The life that the bytes of a file decide. `true` where it kept every promise.
+fn taped(tape: &str, options: &Options) -> bool {
+    let bytes = match std::fs::read(tape) {
+        Ok(bytes) => bytes,
+        Err(error) => {
+            eprintln!("mcp-fleet-sim: cannot read {tape}: {error}");
+            return false;
+        }
+    };
+    let witness = Witness {
+        journal: options.journal.is_some(),
+        trace: options.trace,
+    };
+    let outcome = live_tape(&bytes, witness);
+    keep_journal(options.journal.as_deref(), &outcome);
+    println!("{} turns, {} acts", outcome.turns, outcome.acts);
+    if let Some(violation) = &outcome.violation {
+        println!("VIOLATION {violation}");
+    }
+    outcome.violation.is_none()
+}
+
+fn keep_journal(path: Option<&str>, outcome: &Outcome) {
+    if let (Some(path), Some((header, entries))) = (path, &outcome.journal) {
         let mut lines = vec![serde_json::to_string(header)];
         lines.extend(entries.iter().map(serde_json::to_string));
         let text: Result<Vec<String>, _> = lines.into_iter().collect();
@@ -155,11 +193,6 @@ fn one(seed: u64, options: &Options) -> bool {
             Err(error) => eprintln!("mcp-fleet-sim: cannot write {path}: {error}"),
         }
     }
-    println!("{} turns, {} acts", outcome.turns, outcome.acts);
-    if let Some(violation) = &outcome.violation {
-        tell(&plan, violation);
-    }
-    outcome.violation.is_none()
 }
 
 /// Many lives. `true` where all kept every promise.

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use crate::{dice::Dice, fault::Fault};
+use crate::{
+    dice::{Dice, Fate},
+    fault::Fault,
+};
 
 /// Which life to live, and what to leave out of it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -56,8 +59,8 @@ pub(crate) struct Faults {
 }
 
 impl Faults {
-    pub(crate) fn new(plan: &Plan) -> Self {
-        let mut dice = Dice::new(plan.seed, 0xfa);
+    pub(crate) fn new(plan: &Plan, fate: &Fate) -> Self {
+        let mut dice = fate.dice(0xfa);
         // A few lives without any fault show what is due to the faults in the others.
         let share = dice.pick(&[0, 16, 40, 40, 64, 64, 100, 160]);
         let rates = Fault::ALL.map(|fault| {

@@ -6,11 +6,11 @@ use mcp_fleet_core::{
     ServerName,
     config::{
         ClientCapabilities, ElicitationCapability, FleetConfig, FleetLimits, Kind, Replace,
-        Restart, Retry, Root, SamplingCapability, ServerConfig, ServerLimits, Stdio,
+        Restart, Retry, Root, SamplingCapability, ServerConfig, ServerLimits, Stdio, Strategy,
     },
 };
 
-use crate::dice::Dice;
+use crate::dice::{Dice, Fate};
 
 /// The circumstances of one life.
 #[derive(Clone, Debug)]
@@ -33,8 +33,8 @@ pub(crate) struct Setting {
 }
 
 impl Setting {
-    pub(crate) fn new(seed: u64) -> Self {
-        let dice = &mut Dice::new(seed, 0x5e);
+    pub(crate) fn new(fate: &Fate) -> Self {
+        let dice = &mut fate.dice(0x5e);
         let names = (0..dice.pick(&[1_u64, 1, 2, 3, 3, 4]))
             .map(|number| format!("s{number}"))
             .collect();
@@ -68,6 +68,39 @@ impl Setting {
             Retry::Idempotent,
             Retry::Idempotent,
         ]);
+        // Dice of its own, so that these choices move no other.
+        let dice = &mut dice.clone().split(0x0d);
+        self.place(&mut config, dice);
+        config
+    }
+
+    /// After whom a server comes: mostly only such as come before it in the list of names.
+    fn place(&self, config: &mut ServerConfig, dice: &mut Dice) {
+        let own = self
+            .names
+            .iter()
+            .position(|name| *name == config.name.as_str());
+        for name in &self.names[..own.unwrap_or(self.names.len())] {
+            if dice.one_in(5) {
+                config.after.extend(ServerName::new(name));
+            }
+        }
+        if dice.one_in(2) {
+            config.group = Some(dice.pick(&["g", "g", "h"]).to_owned());
+        }
+    }
+
+    /// A configuration whose server may have to wait for ever, or is to be refused.
+    pub(crate) fn blocked_config(&self, name: &str, dice: &mut Dice) -> ServerConfig {
+        let mut config = self.config(name, dice);
+        match dice.below(8) {
+            0 => config.group = Some("unknown".to_owned()),
+            1..=3 => config.after.extend(ServerName::new("nobody")),
+            _ => {
+                let other = dice.index(self.names.len());
+                config.after.extend(ServerName::new(&self.names[other]));
+            }
+        }
         config
     }
 
@@ -138,6 +171,15 @@ fn fleet_config(dice: &mut Dice) -> FleetConfig {
         },
         ..FleetConfig::default()
     };
+    let own = &mut dice.clone().split(0x0d);
+    for group in ["g", "h"] {
+        let strategy = own.pick(&[
+            Strategy::OneForOne,
+            Strategy::OneForAll,
+            Strategy::RestForOne,
+        ]);
+        config.groups.insert(group.to_owned(), strategy);
+    }
     if !dice.one_in(3) {
         let root = Root {
             uri: "file:///srv".into(),

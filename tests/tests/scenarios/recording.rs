@@ -8,7 +8,7 @@ use std::{
 
 use mcp_fleet_core::{
     Effect, Fleet, LinkId, ServerName,
-    journal::{Entry, Header, replay},
+    journal::{Entry, Header, Line, replay},
 };
 use serde_json::value::RawValue;
 
@@ -37,7 +37,9 @@ impl Recording {
         let mut fleet = Fleet::new(header.config, header.seed);
         let mut turns = 0;
         for line in lines {
-            let entry: Entry = serde_json::from_str(line).unwrap();
+            let Line::Entry(entry) = Line::parse(line).unwrap() else {
+                panic!("turns are missing: {line}");
+            };
             let (effects, _) = replay(&mut fleet, &entry);
             let again = serde_json::to_string(&effects).unwrap();
             assert_eq!(again, recorded_effects(line), "turn {turns}: {line}");
@@ -76,7 +78,7 @@ impl Recording {
         work
     }
 
-    fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
     }
 }

@@ -97,10 +97,13 @@ pub(crate) fn events(events: &[Event]) -> BTreeMap<String, String> {
                 incarnation,
                 state,
                 failure,
+                waiting,
                 ..
             } => {
                 let failure = failure.as_ref().map(|failure| format!(": {failure:?}"));
-                let line = format!("#{incarnation} {state}{}", failure.unwrap_or_default());
+                let waiting = waiting.as_ref().map(|waiting| format!(" for {waiting}"));
+                let why = failure.or(waiting).unwrap_or_default();
+                let line = format!("#{incarnation} {state}{why}");
                 (server.to_string(), line)
             }
             Event::CatalogChanged {

@@ -52,7 +52,7 @@ impl<R: AsyncRuntime> World<R> {
         let recording = Recording::default();
         let options = RuntimeOptions {
             seed: Some(7),
-            journal: Some(Journal::new(recording.clone())),
+            journal: Some(Journal::new(recording.clone()).patience(PATIENCE)),
             ..RuntimeOptions::default()
         };
         let manager = McpManagerV2::on(runtime.clone(), config, options);

@@ -16,6 +16,7 @@ pub(crate) mod style {
     pub(crate) const HINT: Style = AnsiColor::Cyan.on_default().bold();
     pub(crate) const GOOD: Style = AnsiColor::Green.on_default();
     pub(crate) const STRONG: Style = Style::new().bold();
+    pub(crate) const PLAIN: Style = Style::new();
 }
 
 /// Writes data, and flushes it.

@@ -9,6 +9,7 @@ fn help_texts() {
         "servers",
         "tools",
         "call",
+        "replay",
         "completions",
         "demo",
     ] {
@@ -38,7 +39,7 @@ fn the_version_is_the_crate_s() {
 fn completions_name_every_command() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let said = Place::new().run(&["completions", shell]);
-        for command in ["check", "servers", "tools", "call", "demo"] {
+        for command in ["check", "servers", "tools", "call", "replay", "demo"] {
             assert!(
                 said.ended(0).out.contains(command),
                 "{shell} lacks {command}"

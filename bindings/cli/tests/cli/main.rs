@@ -8,5 +8,10 @@ mod fixture;
 mod help;
 #[cfg(test)]
 mod lists;
+mod order;
+#[cfg(test)]
+mod replay;
 #[cfg(test)]
 mod signals;
+#[cfg(test)]
+mod surroundings;

@@ -3,6 +3,7 @@
 mod corpus;
 mod fleet;
 mod messages;
+mod order;
 mod servers;
 
 use super::*;

@@ -160,10 +160,12 @@ fn every_number_of_the_table_reaches_the_limits() {
             if number == 1 && matches!(key.name, "timeoutMaxMs" | "startTimeoutMs") {
                 continue;
             }
-            let server = server(&format!(
+            // Alone, some say nothing, which is warned of.
+            let text = one(&format!(
                 r#"{{ "command": "a", "{}": {number}{extra} }}"#,
                 key.name
             ));
+            let server = load(&text).expect(key.name).config.servers.remove(0);
             let keys::Slot::ServerLimit(bound) = key.slot else {
                 panic!("{}", key.name)
             };
@@ -202,11 +204,14 @@ fn defaults_hold_for_servers_that_do_not_say_otherwise() {
 
 #[test]
 fn supervision_is_given_in_words() {
-    let server = server(
-        r#"{ "command": "x", "restart": "on-failure", "start": "lazy", "scope": "per_client", "after": ["db", "cache"],
-           "group": "web", "startupProbe": "ping", "readinessProbe": "tool:ready", "livenessProbe": "none",
-           "retry": "idempotent", "replicas": 2, "maxReplicas": 5 }"#,
+    let fleet = fleet(
+        r#"{ "mcpServers": { "s": { "command": "x", "restart": "on-failure", "start": "lazy", "scope": "per_client",
+             "after": ["db", "cache"], "group": "web", "startupProbe": "ping", "readinessProbe": "tool:ready",
+             "livenessProbe": "none", "retry": "idempotent", "maxClients": 5 },
+             "db": { "command": "x", "replicas": 2, "maxReplicas": 5 }, "cache": { "command": "x" } },
+             "fleet": { "groups": { "web": "one_for_all" } } }"#,
     );
+    let (server, db) = (&fleet.servers[0], &fleet.servers[1]);
     assert_eq!(server.restart, Restart::OnFailure);
     assert_eq!(server.start, Start::Lazy);
     assert_eq!(server.scope, Scope::PerClient);
@@ -220,5 +225,6 @@ fn supervision_is_given_in_words() {
     };
     assert_eq!(server.probes, probes);
     assert_eq!(server.retry, Retry::Idempotent);
-    assert_eq!((server.limits.replicas, server.limits.replicas_max), (2, 5));
+    assert_eq!((db.limits.replicas, db.limits.replicas_max), (2, 5));
+    assert_eq!(server.limits.clients, 5);
 }

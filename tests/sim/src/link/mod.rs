@@ -240,7 +240,7 @@ impl Link {
             });
         }
         self.child = Child::Running;
-        let dice = Dice::new(self.dice.next(), 1);
+        let dice = self.dice.split(1);
         let server = ScriptedServer::new(now, dice, self.modern, world.setting, world.faults);
         self.server = Some(server);
         self.tell(Signal::Opened { link, pid: Some(7) });

@@ -93,7 +93,9 @@ pub(super) const fn refuses_calls(state: ServerState) -> bool {
 
 /// Whether a server in this state may wait for this.
 pub(super) const fn may_wait_for(state: ServerState, timer: Timer) -> bool {
-    use ServerState::{Backoff, Closing, Draining, Failed, Handshaking, Probing, Ready, Starting};
+    use ServerState::{
+        Backoff, Closing, Draining, Failed, Handshaking, Probing, Ready, Starting, Waiting,
+    };
     match timer {
         Timer::Start => matches!(state, Starting | Probing | Handshaking),
         Timer::Probe => matches!(state, Probing),
@@ -103,6 +105,8 @@ pub(super) const fn may_wait_for(state: ServerState, timer: Timer) -> bool {
         Timer::Request | Timer::Round => matches!(state, Ready | Draining | Closing),
         Timer::Backoff => matches!(state, Backoff),
         Timer::Revive => matches!(state, Failed),
+        Timer::Dependency => matches!(state, Waiting),
+        Timer::Turn => true,
         Timer::Call => !holds_no_calls(state),
         _ => false,
     }

@@ -37,6 +37,7 @@ impl ReferenceState {
                 replica,
                 state,
                 failure,
+                waiting,
                 ..
             } => {
                 let Some(pool) = self.servers.get_mut(server.as_str()) else {
@@ -48,6 +49,8 @@ impl ReferenceState {
                 }
                 let book = pool.member(self.now, *replica, *state);
                 let newest = self.links.newest(book.slot);
+                let before = book.state;
+                book.waiting.clone_from(waiting);
                 book.enter(*state)?;
                 promise!(
                     failure.is_none()
@@ -64,7 +67,7 @@ impl ReferenceState {
                 if failure.is_some() {
                     pool.on_failed(*replica);
                 }
-                Ok(())
+                self.follow_order(server.as_str(), *replica, before)
             }
             Event::RolledBack { server, .. } => match self.servers.get_mut(server.as_str()) {
                 Some(pool) => pool.on_rolled_back(self.now),
@@ -126,6 +129,16 @@ impl ReferenceState {
             }
             (Some(Command::Answer { known }), outcome) => {
                 promise!(known == outcome.is_ok(), ONE_END, "{id:?} {outcome:?}");
+            }
+            (
+                _,
+                Err(CommandError::Blocked {
+                    server,
+                    dependency,
+                    obstacle,
+                }),
+            ) => {
+                self.judge_blocked(server.as_str(), dependency.as_str(), *obstacle)?;
             }
             (_, Err(CommandError::FleetFull { .. })) => {
                 let full = self.servers.len() >= self.limits.servers;

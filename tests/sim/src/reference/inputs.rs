@@ -15,14 +15,21 @@ use crate::{
     client::REPEATABLE,
     link::Heard,
     server::{Answer, Meaning, VOUCHER},
+    violation::Violation,
 };
 
 impl ReferenceState {
-    pub(super) fn on_command(&mut self, command: &McpCommand, events: &[Event]) {
+    pub(super) fn on_command(
+        &mut self,
+        command: &McpCommand,
+        events: &[Event],
+    ) -> Result<(), Violation> {
         match command {
             McpCommand::Deploy { id, config } => {
                 self.begin(*id, Command::Other);
+                self.judge_place(*id, config, events)?;
                 if !refused(*id, events) {
+                    self.order.place(config);
                     self.servers.add(config);
                 }
             }
@@ -35,6 +42,10 @@ impl ReferenceState {
                     Command::Other
                 };
                 self.begin(*id, command);
+                self.judge_place(*id, config, events)?;
+                if !refused {
+                    self.order.place(config);
+                }
             }
             McpCommand::Undeploy { id, server } => {
                 self.begin(*id, Command::Other);
@@ -134,6 +145,7 @@ impl ReferenceState {
             }
             _ => {}
         }
+        Ok(())
     }
 
     fn begin(&mut self, id: CommandId, command: Command) {
@@ -168,6 +180,7 @@ impl ReferenceState {
                 }
             }
         }
+        self.order.reload(config);
         let names = config.servers.iter().map(|server| server.name.as_str());
         self.declared = names.map(str::to_owned).collect();
     }
@@ -333,6 +346,7 @@ fn refused(id: CommandId, events: &[Event]) -> bool {
                 | CommandError::Overloaded { .. }
                 | CommandError::Superseded { .. }
                 | CommandError::TooManyReloads { .. }
+                | CommandError::Invalid { .. }
         ),
         _ => false,
     })

@@ -242,6 +242,13 @@ impl Links {
         of_slot.next_back().map(|(_, book)| book)
     }
 
+    /// Whether a server has a live link.
+    pub(super) fn any_of(&self, server: &str) -> bool {
+        self.0
+            .values()
+            .any(|book| !book.over && book.server == server)
+    }
+
     pub(super) fn all_over(&self) -> bool {
         self.0.values().all(|book| book.over)
     }

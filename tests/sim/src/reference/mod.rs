@@ -9,6 +9,7 @@ mod events;
 mod inputs;
 mod lines;
 mod links;
+mod order;
 mod pools;
 mod retries;
 mod servers;
@@ -17,13 +18,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use mcp_fleet_core::{
     CallId, CommandId, Deadline, Effect, Event, FleetStats, Input, InputId, LinkId, ServerId, Time,
-    config::FleetLimits,
+    config::{FleetConfig, FleetLimits},
 };
 
 use self::{
     admission::Verdict,
     calls::{Calls, Fate},
     links::Links,
+    order::OrderBook,
     pools::{PoolBook, Role},
     servers::{ServerBook, Servers},
 };
@@ -61,6 +63,7 @@ pub(crate) struct ReferenceState {
     /// Servers that came from a configuration.
     declared: BTreeSet<String>,
     links: Links,
+    order: OrderBook,
     /// Which server lives in a slot.
     slots: BTreeMap<ServerId, String>,
     calls: Calls,
@@ -106,9 +109,10 @@ struct Asked {
 }
 
 impl ReferenceState {
-    pub(crate) fn new(limits: &FleetLimits) -> Self {
+    pub(crate) fn new(config: &FleetConfig) -> Self {
         Self {
-            limits: limits.clone(),
+            limits: config.limits.clone(),
+            order: OrderBook::new(&config.groups),
             now: Time::ZERO,
             shut_down: false,
             servers: Servers::default(),
@@ -145,9 +149,13 @@ impl ReferenceState {
         self.notices.clear();
         self.left_alone.clear();
         self.begin_turn();
+        self.order.begin_turn(match turn.input {
+            Some(Input::Command(command)) => Some(command),
+            Some(Input::Signal(_)) | None => None,
+        });
         match turn.input {
             None => self.end_pauses(),
-            Some(Input::Command(command)) => self.on_command(command, turn.events),
+            Some(Input::Command(command)) => self.on_command(command, turn.events)?,
             Some(Input::Signal(signal)) => self.on_signal(signal, turn.heard),
         }
         for event in turn.events {
@@ -176,7 +184,8 @@ impl ReferenceState {
 
     /// Whether all that was begun has ended, and no server is under way.
     pub(crate) fn has_converged(&self) -> bool {
-        let settled = |member: &ServerBook| aftermath::is_settled(member.state);
+        let settled =
+            |member: &ServerBook| aftermath::is_settled(member.state) || self.waits_in_vain(member);
         self.calls.open.is_empty()
             && self.commands.is_empty()
             && self
@@ -331,6 +340,7 @@ impl ReferenceState {
             "no question outlives its call",
             "{orphan:?}"
         );
+        self.compare_order(turn)?;
         self.compare_deadlines(turn)
     }
 
@@ -390,6 +400,7 @@ impl ReferenceState {
                 let full = self.servers.len() > self.limits.servers;
                 promise!(full, "admission", "{name} was not added");
                 self.servers.retain(|other, _| other != name);
+                self.order.remove(&name);
             }
         }
         for (name, pool) in self.servers.iter_mut() {
@@ -406,8 +417,12 @@ impl ReferenceState {
                 "{call:?} of {name}"
             );
         }
-        self.servers
-            .retain(|_, pool| !pool.leaving || !pool.members.is_empty());
+        let gone = |pool: &PoolBook| pool.leaving && pool.members.is_empty();
+        let names = self.servers.iter().filter(|(_, pool)| gone(pool));
+        for name in names.map(|(name, _)| name.clone()).collect::<Vec<_>>() {
+            self.order.remove(&name);
+        }
+        self.servers.retain(|_, pool| !gone(pool));
         let servers = &self.servers;
         self.slots.retain(|slot, name| {
             let pool = servers.get(name);

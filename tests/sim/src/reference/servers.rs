@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use mcp_fleet_core::{
-    Failure, ServerId, ServerState, Time,
+    Failure, ServerId, ServerState, Time, WaitingFor,
     config::{Restart, Retry, ServerConfig, ServerLimits},
 };
 
@@ -23,6 +23,8 @@ const CLOCK: Duration = Duration::from_millis(20);
 #[derive(Debug)]
 pub(super) struct ServerBook {
     pub(super) role: Role,
+    /// What it last said that it waits for.
+    pub(super) waiting: Option<WaitingFor>,
     /// Where it lives, once it was opened.
     pub(super) slot: Option<ServerId>,
     /// Whether it began to drain in this turn.
@@ -45,6 +47,7 @@ impl ServerBook {
     pub(super) fn new(role: Role, config: &ServerConfig) -> Self {
         Self {
             role,
+            waiting: None,
             slot: None,
             left_ready: false,
             in_flight: 0,
