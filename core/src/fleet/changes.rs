@@ -6,12 +6,7 @@ use std::{
     time::Duration,
 };
 
-use super::{
-    Fleet,
-    commands::same_name,
-    index,
-    order::{Errand, Order},
-};
+use super::{Fleet, commands::same_name, index, order::Order};
 use crate::{
     config::{Change, FleetChange, FleetConfig, Kind, Replace, ServerConfig, diff, diff_fleets},
     error::CommandError,
@@ -47,7 +42,7 @@ impl Fleet {
             self.order.remove(&name);
             return self.end_asker(asker, &name, Err(CommandError::FleetFull { limit }));
         }
-        if let Some(error) = self.refuse_place(&config) {
+        if let Some(error) = self.refuse_place(asker, &config) {
             return self.end_asker(asker, &name, Err(error));
         }
         self.place(&config);
@@ -82,8 +77,12 @@ impl Fleet {
         self.order.place(&config.name, after, group);
     }
 
-    /// Why a server cannot have its place in the order, where it cannot.
-    fn refuse_place(&self, config: &ServerConfig) -> Option<CommandError> {
+    /// Why a server cannot have its place in the order, where it cannot. Those of a reload were
+    /// looked at all together.
+    fn refuse_place(&self, asker: Asker, config: &ServerConfig) -> Option<CommandError> {
+        if let Asker::Reload(_) = asker {
+            return None;
+        }
         let ServerConfig {
             name, after, group, ..
         } = config;
@@ -156,12 +155,12 @@ impl Fleet {
             Change::Same | Change::Retune => None,
             Change::Replace => self.refuse_to_change(asker, pool),
         };
-        if let Some(error) = refusal.or_else(|| self.refuse_place(&config)) {
+        if let Some(error) = refusal.or_else(|| self.refuse_place(asker, &config)) {
             return self.end_asker(asker, &name, Err(error));
         }
         self.place(&config);
         for member in self.members_of(&name) {
-            self.agenda.add(now, member, Errand::Look);
+            self.let_act(now, member, Server::look_again);
         }
         match change {
             Change::Same | Change::Retune => self.retune(now, asker, config),

@@ -237,8 +237,22 @@ impl Fleet {
         }
     }
 
-    /// Brings a pool in order after something moved.
+    /// Brings a pool in order after something moved, and those whose members have their turn to
+    /// start by that.
     fn settle(&mut self, now: Time, name: &ServerName) {
+        let mut moved = vec![name.clone()];
+        while let Some(name) = moved.pop() {
+            self.settle_one(now, &name);
+            while let Some(next) = self.starts.grant() {
+                let server = self.servers.get(index(next));
+                moved.extend(server.map(|server| server.name().clone()));
+                self.let_act(now, next, Server::take_turn);
+            }
+        }
+        self.finish_shutdown();
+    }
+
+    fn settle_one(&mut self, now: Time, name: &ServerName) {
         // Again where calls moved: those that got them may have their hands full by that, or empty,
         // where the time of the calls was up.
         for _ in 0..ROUNDS_PER_TURN {
@@ -248,11 +262,9 @@ impl Fleet {
                 break;
             }
         }
-        self.settle_lists(now, name);
-        while let Some(next) = self.starts.grant() {
-            self.let_act(now, next, Server::take_turn);
+        if self.settle_lists(now, name) {
+            self.settle_pool(now, name);
         }
-        self.finish_shutdown();
     }
 
     /// Lets one server act, then carries what it left behind.

@@ -258,7 +258,7 @@ impl Fleet {
         };
         let after = pool.watched_idle();
         for id in pool.ids(Role::Serving) {
-            self.let_act(now, id, |server, cx| server.watch_idle(cx, after));
+            self.let_act(now, id, |server, cx| server.watch_idle(cx.now, after));
         }
     }
 
@@ -321,20 +321,20 @@ impl Fleet {
     }
 
     /// Ends the commands whose list is read, and turns those to another member whose own is not
-    /// ready.
-    pub(super) fn settle_lists(&mut self, now: Time, name: &ServerName) {
+    /// ready. `true` where some still wait, for which a member that sleeps wakes.
+    pub(super) fn settle_lists(&mut self, now: Time, name: &ServerName) -> bool {
         let Some(pool) = self.by_name.get(name) else {
-            return;
+            return false;
         };
         if pool.waiters.is_empty() {
-            return;
+            return false;
         }
         let Some(best) = Pool::route(&self.seen(pool)) else {
-            return;
+            return false;
         };
         let servers = &self.servers;
         let Some(pool) = self.by_name.get_mut(name) else {
-            return;
+            return false;
         };
         let ended = pool.waiters.settle(|goal| match goal {
             Goal::List {
@@ -358,6 +358,7 @@ impl Fleet {
         if wanted {
             self.let_act(now, best, Server::wake);
         }
+        wanted
     }
 
     pub(super) fn end_waiters(&mut self, name: &ServerName, ended: Vec<Ended>) {

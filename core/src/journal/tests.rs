@@ -223,6 +223,7 @@ fn effects_have_no_secrets() {
         Effect::Open {
             link: LINK,
             server: ServerName::new("files").unwrap(),
+            replica: 0,
             kind,
         },
         Effect::Send { link: LINK, bytes },

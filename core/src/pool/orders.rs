@@ -122,7 +122,12 @@ impl Pool {
             .collect();
         serving.sort_by_key(|seen| (!seen.load.is_ready(), seen.replica));
         let missing = least.saturating_sub(serving.len());
-        let surplus = serving.iter().skip(most).map(|seen| seen.id).collect();
+        let mut surplus: Vec<ServerId> = serving.iter().skip(most).map(|seen| seen.id).collect();
+        let owned = |seen: &&Seen| seen.role == Role::Serving && seen.client.is_some();
+        let mut owned: Vec<&Seen> = seen.iter().filter(owned).collect();
+        owned.sort_by_key(|seen| (seen.load.unneeded, seen.replica));
+        let clients = self.config.limits.clients;
+        surplus.extend(owned.iter().skip(clients).map(|seen| seen.id));
         (surplus, missing)
     }
 

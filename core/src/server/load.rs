@@ -158,10 +158,10 @@ impl Server {
 
     /// From here on it tells by [`Note::Idle`] when it had nothing to do for this long, and again
     /// after each such time.
-    pub(crate) fn watch_idle(&mut self, cx: &mut Context<'_>, after: Option<Duration>) {
+    pub(crate) fn watch_idle(&mut self, now: Time, after: Option<Duration>) {
         if self.idle.after != after {
             self.idle.after = after;
-            self.arm_idle(cx.now);
+            self.arm_idle(now);
         }
     }
 

@@ -183,8 +183,8 @@ impl Life<'_> {
     fn bound(&self) -> Time {
         let setting = self.world.setting;
         let micros = setting.unit * 5000 + setting.latency * 4000 + setting.late * 4000;
-        // One may have to wait for all others.
-        let micros = micros * setting.names.len() as u64;
+        // One may have to wait for all others, and for their replicas.
+        let micros = micros * setting.names.len() as u64 * 4;
         self.now.after(Duration::from_micros(micros))
     }
 

@@ -18,7 +18,7 @@ impl Fleet {
                 return;
             };
             match errand {
-                Errand::Look => self.with_server(now, server, Server::look_again),
+                Errand::Look => self.look_again(now, server),
                 Errand::Anew if self.shutdown.is_none() => {
                     self.with_server(now, server, Server::begin_anew_in_company);
                 }
@@ -32,6 +32,19 @@ impl Fleet {
                 Errand::Anew | Errand::Wake | Errand::Stop => {}
             }
         }
+    }
+
+    /// Lets all replicas of a server look again whether they may start, so that what one of them
+    /// says is true of the others too.
+    fn look_again(&mut self, now: Time, id: ServerId) {
+        let server = self.servers.get(index(id));
+        let Some(name) = server.map(|server| server.name().clone()) else {
+            return;
+        };
+        for member in self.bearers(&name) {
+            self.let_act(now, member, Server::look_again);
+        }
+        self.settle(now, &name);
     }
 
     /// A server is in another state: those that wait for it are to look again.
@@ -126,7 +139,8 @@ impl Fleet {
     /// All replicas that bear `name`.
     pub(super) fn bearers(&self, name: &ServerName) -> impl Iterator<Item = ServerId> + use<> {
         let pool = self.by_name.get(name);
-        let members = pool.map(|pool| pool.members().iter().map(|member| member.id).collect());
-        members.unwrap_or_else(Vec::new).into_iter()
+        let members: Option<Vec<ServerId>> =
+            pool.map(|pool| pool.members().iter().map(|member| member.id).collect());
+        members.map(Vec::into_iter).unwrap_or_default()
     }
 }

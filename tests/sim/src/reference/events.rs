@@ -67,10 +67,16 @@ impl ReferenceState {
                 if failure.is_some() {
                     pool.on_failed(*replica);
                 }
+                if before == ServerState::Asleep {
+                    self.judge_waking(server.as_str(), *state)?;
+                }
                 self.follow_order(server.as_str(), *replica, before)
             }
-            Event::RolledBack { server, .. } => match self.servers.get_mut(server.as_str()) {
-                Some(pool) => pool.on_rolled_back(self.now),
+            Event::RolledBack { server, error } => match self.servers.get_mut(server.as_str()) {
+                Some(pool) => {
+                    let blocked = matches!(error, CommandError::Blocked { .. });
+                    pool.on_rolled_back(self.now, blocked)
+                }
                 None => Ok(()),
             },
             Event::InputRequested {

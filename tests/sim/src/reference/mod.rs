@@ -26,7 +26,7 @@ use self::{
     calls::{Calls, Fate},
     links::Links,
     order::OrderBook,
-    pools::{PoolBook, Role},
+    pools::{PoolBook, Role, is_per_client},
     servers::{ServerBook, Servers},
 };
 use crate::{
@@ -355,9 +355,9 @@ impl ReferenceState {
             ONE_OUTCOME,
             "{name} has {open} calls, and nobody to serve them"
         );
-        let fresh = self.calls.fresh(name);
         for member in pool.of_role(Role::Serving) {
             let Some(slot) = member.slot else { continue };
+            let fresh = self.fresh_for(name, pool, member);
             let (in_flight, begun) = self.calls.count_at(name, slot);
             let ready = member.state == mcp_fleet_core::ServerState::Ready;
             if fresh + begun > 0 && ready && in_flight < member.limits.in_flight {
@@ -373,6 +373,19 @@ impl ReferenceState {
         Ok(())
     }
 
+    /// Calls that were never sent, and that this member may serve.
+    fn fresh_for(&self, name: &str, pool: &PoolBook, member: &ServerBook) -> usize {
+        if !is_per_client(&pool.config) {
+            return self.calls.fresh(name);
+        }
+        let Some(owner) = member.owner else { return 0 };
+        let of_server = self.calls.of(name);
+        let theirs = of_server.filter(|(_, call)| call.client == owner);
+        theirs
+            .filter(|(_, call)| call.stands_in_line() && !call.lost)
+            .count()
+    }
+
     /// The member that a call was sent to.
     fn member_of(&self, call: &calls::Call) -> Option<&ServerBook> {
         self.servers.get(&call.server)?.of_slot(call.slot()?)
@@ -381,8 +394,10 @@ impl ReferenceState {
     fn begin_turn(&mut self) {
         for (name, pool) in self.servers.iter_mut() {
             pool.begin_turn();
+            pool.calls = self.calls.of(name).count();
             for member in pool.members.values_mut() {
                 member.left_ready = false;
+                member.was_ready = member.state == mcp_fleet_core::ServerState::Ready;
                 let count = |slot| self.calls.count_at(name, slot).0;
                 member.in_flight = member.slot.map_or(0, count);
             }
@@ -410,7 +425,10 @@ impl ReferenceState {
         let servers = &self.servers;
         for (call, name) in &self.left_alone {
             let pool = servers.get(name);
-            let able = |pool: &PoolBook| pool.takes_calls() || pool.switched;
+            // What the server of one client cannot serve, no other may.
+            let able = |pool: &PoolBook| {
+                !is_per_client(&pool.config) && (pool.takes_calls() || pool.switched)
+            };
             promise!(
                 !pool.is_some_and(able),
                 "no call is refused while there is somebody to serve it",

@@ -5,13 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use mcp_fleet_core::{
     CommandId, ServerId, ServerState, Time,
-    config::{Replace, ServerConfig},
+    config::{Replace, Scope, ServerConfig, Start},
 };
 
 use super::{aftermath, lines::Lines, retries::Retries, servers::ServerBook};
 use crate::violation::{Violation, promise};
 
 const TAKE_OVER: &str = "a configuration takes over when all of its replicas are ready";
+const IDLE: &str = "a server is stopped for want of work only where it has none";
 const BOUNDS: &str = "there are as many replicas as are asked for";
 
 /// What a member is there for.
@@ -43,6 +44,8 @@ pub(super) struct PoolBook {
     pub(super) switched: bool,
     /// A command that was to end with the take-over ended well in this turn.
     pub(super) said_so: bool,
+    /// Calls that were open when the turn began.
+    pub(super) calls: usize,
 }
 
 impl PoolBook {
@@ -59,6 +62,7 @@ impl PoolBook {
             rolled_back: false,
             switched: false,
             said_so: false,
+            calls: 0,
         }
     }
 
@@ -84,8 +88,13 @@ impl PoolBook {
 
     /// A configuration was accepted for it. Whether newcomers start beside the others by that.
     pub(super) fn reconfigure(&mut self, config: &ServerConfig) -> bool {
-        let same =
-            |other: &ServerConfig| other.kind == config.kind && other.enabled == config.enabled;
+        let same = |other: &ServerConfig| {
+            other.kind == config.kind
+                && other.enabled == config.enabled
+                && other.start == config.start
+                && other.scope == config.scope
+        };
+        let shared = !is_per_client(config) && !is_per_client(&self.config);
         if let Some(coming) = &mut self.coming {
             if same(coming) {
                 *coming = config.clone();
@@ -101,7 +110,12 @@ impl PoolBook {
         let ready = self
             .of_role(Role::Serving)
             .any(|member| member.state == ServerState::Ready);
-        if !same(&self.config) && config.enabled && config.replace == Replace::Beside && ready {
+        if !same(&self.config)
+            && config.enabled
+            && config.replace == Replace::Beside
+            && shared
+            && ready
+        {
             self.coming = Some(config.clone());
             return true;
         }
@@ -185,7 +199,18 @@ impl PoolBook {
         }
     }
 
-    pub(super) fn on_rolled_back(&mut self, now: Time) -> Result<(), Violation> {
+    /// `blocked`: newcomers wait in vain for another server.
+    pub(super) fn on_rolled_back(&mut self, now: Time, blocked: bool) -> Result<(), Violation> {
+        if blocked {
+            let waits = |member: &ServerBook| member.state == ServerState::Waiting;
+            promise!(
+                self.of_role(Role::Coming).any(waits),
+                TAKE_OVER,
+                "nobody waits"
+            );
+            self.give_up_newcomers();
+            return Ok(());
+        }
         if std::mem::take(&mut self.rolled_back) {
             return Ok(());
         }
@@ -301,18 +326,31 @@ impl PoolBook {
     /// A member that leaves while only time passes was idle, and one too many.
     fn note_surplus(&mut self, quiet: bool) -> Result<(), Violation> {
         let (least, _) = bounds(&self.config);
-        if quiet {
-            let ready = |member: &&ServerBook| member.state == ServerState::Ready;
+        // With its group it may be started anew at any time.
+        if quiet && self.config.group.is_none() {
+            // Another one may have failed in the same moment.
+            let ready = |member: &&ServerBook| member.was_ready && !member.left_ready;
             let ready = self.of_role(Role::Serving).filter(ready).count();
             for member in self.members.values_mut() {
                 if member.role == Role::Serving && member.left_ready {
+                    let sleeps = is_lazy(&self.config) && !self.config.limits.idle_stop.is_zero();
+                    let surplus = ready >= least;
                     promise!(
-                        ready >= least,
+                        surplus || sleeps,
                         BOUNDS,
                         "one too few is left: {ready} of {least}"
                     );
+                    promise!(
+                        surplus || self.calls == 0 || is_per_client(&self.config),
+                        IDLE,
+                        "{} calls are open",
+                        self.calls
+                    );
                     promise!(member.in_flight == 0, BOUNDS, "a busy replica was stopped");
-                    member.role = Role::Leaving;
+                    // Those that sleep come back.
+                    if !is_lazy(&self.config) {
+                        member.role = Role::Leaving;
+                    }
                 }
             }
         }
@@ -346,8 +384,21 @@ impl PoolBook {
     }
 }
 
-/// The least and the greatest number of replicas.
+/// Whether each client has a member of its own.
+pub(super) const fn is_per_client(config: &ServerConfig) -> bool {
+    matches!(config.scope, Scope::PerClient)
+}
+
+/// Whether its members run only while they are needed.
+pub(super) fn is_lazy(config: &ServerConfig) -> bool {
+    config.enabled && (config.start == Start::Lazy || is_per_client(config))
+}
+
+/// The least and the greatest number of replicas, those without an owner and those of clients.
 pub(super) fn bounds(config: &ServerConfig) -> (usize, usize) {
+    if is_per_client(config) {
+        return (1, 1 + config.limits.clients);
+    }
     let least = config.limits.replicas.max(1);
     (least, config.limits.replicas_max.max(least))
 }

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use mcp_fleet_core::{
-    Failure, ServerId, ServerState, Time, WaitingFor,
+    ClientId, Failure, ServerId, ServerState, Time, WaitingFor,
     config::{Restart, Retry, ServerConfig, ServerLimits},
 };
 
@@ -23,10 +23,14 @@ const CLOCK: Duration = Duration::from_millis(20);
 #[derive(Debug)]
 pub(super) struct ServerBook {
     pub(super) role: Role,
+    /// Whose it is alone, once that was seen: of a client, or of those without a name.
+    pub(super) owner: Option<Option<ClientId>>,
     /// What it last said that it waits for.
     pub(super) waiting: Option<WaitingFor>,
     /// Where it lives, once it was opened.
     pub(super) slot: Option<ServerId>,
+    /// Whether it took calls when the turn began.
+    pub(super) was_ready: bool,
     /// Whether it began to drain in this turn.
     pub(super) left_ready: bool,
     /// Calls in flight when the turn began.
@@ -47,8 +51,10 @@ impl ServerBook {
     pub(super) fn new(role: Role, config: &ServerConfig) -> Self {
         Self {
             role,
+            owner: None,
             waiting: None,
             slot: None,
+            was_ready: false,
             left_ready: false,
             in_flight: 0,
             limits: config.limits.clone(),
