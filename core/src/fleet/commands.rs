@@ -10,6 +10,7 @@ use crate::{
     ids::{CallId, ClientId, CommandId, InputId, ServerId, ServerName},
     input::{CallOptions, McpCommand, Request},
     pool::{Asker, Goal, Member, Place, Pool, Role},
+    server::check_request,
     stats::FleetStats,
     time::Time,
     wire::RawJson,
@@ -98,7 +99,8 @@ impl Fleet {
             };
             return self.refuse(call, refusal);
         }
-        let place = if pool.has_owners() {
+        // Whoever gets a request that cannot be sent refuses it.
+        let place = if pool.has_owners() && check_request(&request).is_ok() {
             pool.place_of(options.client, &self.seen(pool))
         } else {
             None
@@ -107,6 +109,11 @@ impl Fleet {
         let server = match place {
             Some(Place::Member(own)) => Some(own),
             Some(Place::New(idle)) => self.raise_for(now, &found, options.client, idle),
+            Some(Place::Disabled) => {
+                let reason = "is disabled in its configuration".to_owned();
+                let server = found;
+                return self.refuse(call, CallError::Unavailable { server, reason });
+            }
             Some(Place::Full) => {
                 let refusal = CallError::Overloaded {
                     server: found,

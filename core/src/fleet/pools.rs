@@ -159,15 +159,15 @@ impl Fleet {
         let owned = pool.owned();
         let shared = !is_per_client(&config);
         pool.begin_anew(config.clone());
-        if shared {
-            self.dismiss(now, name, &owned);
-        }
-        let Some(pool) = self.by_name.get(name) else {
-            return;
-        };
         for id in pool.ids(Role::Serving) {
+            if shared && owned.contains(&id) {
+                continue;
+            }
             let config = config.clone();
             self.let_act(now, id, |server, cx| server.replace(cx, config));
+        }
+        if shared {
+            self.dismiss(now, name, &owned);
         }
         self.fit(now, name);
     }

@@ -16,6 +16,8 @@ pub(crate) enum Place {
     Member(ServerId),
     /// One of its own, that is to be added; this one makes way for it, where there are too many.
     New(Option<ServerId>),
+    /// None: clients get no servers of their own while the server is disabled.
+    Disabled,
     /// None: too many clients have one, and all of them have calls.
     Full,
 }
@@ -29,7 +31,7 @@ impl Pool {
     /// Which member has the calls of a client, where each has one of its own; `None` where calls are
     /// refused anyway.
     pub(crate) fn place_of(&self, client: Option<ClientId>, seen: &[Seen]) -> Option<Place> {
-        if !self.config.enabled || self.is_leaving() {
+        if self.is_leaving() {
             return None;
         }
         let serving = || seen.iter().filter(|seen| seen.role == Role::Serving);
@@ -37,6 +39,9 @@ impl Pool {
         let own = serving().find(|seen| seen.client == client || foreign && seen.serves());
         if let Some(own) = own {
             return Some(Place::Member(own.id));
+        }
+        if !self.config.enabled {
+            return Some(Place::Disabled);
         }
         let bound = self.config.limits.clients + usize::from(planted(Bug::ClientsOffByOne));
         let owned = || serving().filter(|seen| seen.client.is_some());

@@ -452,7 +452,7 @@ pub(super) struct Loss {
 }
 
 /// Refuses what cannot be sent, or is the machine's own business.
-fn check_request(request: &Request) -> Result<(), CallError> {
+pub(crate) fn check_request(request: &Request) -> Result<(), CallError> {
     let invalid = |message: String| Err(CallError::InvalidRequest { message });
     match request {
         Request::Tool {

@@ -24,7 +24,6 @@ use std::{
 };
 
 pub(crate) use self::load::{Load, Parked};
-pub(crate) use self::sleep::is_lazy;
 pub use self::timers::{Deadline, Timer};
 use self::{
     calls::Calls,
@@ -37,6 +36,7 @@ use self::{
     state::State,
     timers::{Due, Timers},
 };
+pub(crate) use self::{execute::check_request, sleep::is_lazy};
 use crate::{
     config::{Kind, Restart, Retry, ServerConfig, ServerLimits},
     event::{CatalogKind, Event, ReplicaInfo, ServerInfo, ServerState},

@@ -26,7 +26,7 @@ impl Fleet {
                     let grace = self.farewell.grace(now);
                     self.with_server(now, server, |server, cx| server.stop(cx, grace));
                 }
-                Errand::Wake if self.shutdown.is_none() => {
+                Errand::Wake if self.is_bearer_awaited(server) => {
                     self.with_server(now, server, Server::wake);
                 }
                 Errand::Anew | Errand::Wake | Errand::Stop => {}
@@ -78,6 +78,12 @@ impl Fleet {
         for bearer in bearers {
             self.agenda.add(now, bearer, Errand::Wake);
         }
+    }
+
+    /// Whether another server still waits for the one of this replica.
+    fn is_bearer_awaited(&self, id: ServerId) -> bool {
+        let server = self.servers.get(index(id));
+        self.shutdown.is_none() && server.is_some_and(|server| self.is_awaited(server.name()))
     }
 
     /// Whether another server waits for this one.

@@ -143,7 +143,7 @@ impl ReferenceState {
         };
         let may = |(_, call): &(&CallId, &Call)| call.stands_in_line() && !call.lost;
         let theirs = self.calls.of(server).filter(may);
-        let theirs = theirs.filter(|(_, call)| call.client == options.client);
+        let theirs = theirs.filter(|(_, call)| call.client == options.client || !call.owned);
         self.candidates = theirs.map(|(id, _)| *id).collect();
         let owned = pool.members.len().saturating_sub(1);
         Verdict::Open(Chances {

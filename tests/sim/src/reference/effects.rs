@@ -117,7 +117,7 @@ impl ReferenceState {
             return Ok(());
         };
         promise!(call.is_parked(), ONCE, "{call:?}");
-        let client = call.client;
+        let (client, owned) = (call.client, call.owned);
         promise!(
             call.frames.len() as u64 == u64::from(call.rounds),
             ONCE,
@@ -146,7 +146,9 @@ impl ReferenceState {
             pool.retries.earn(percent);
         }
         self.calls.move_to(id, Stage::Sent(link, request));
-        self.judge_owner_of(id, link, client)?;
+        if owned {
+            self.judge_owner_of(id, link, client)?;
+        }
         self.judge_turn(id)
     }
 
@@ -161,15 +163,13 @@ impl ReferenceState {
         let Some(pool) = self.servers.get_mut(&name) else {
             return Ok(());
         };
-        let owned = is_per_client(&pool.config);
+        if !is_per_client(&pool.config) {
+            return Ok(());
+        }
         let mut members = pool.members.values_mut();
         let Some(member) = members.find(|member| member.slot == Some(link.server)) else {
             return Ok(());
         };
-        if !owned {
-            member.owner = None;
-            return Ok(());
-        }
         let owner = *member.owner.get_or_insert(client);
         promise!(
             owner == client,

@@ -380,7 +380,7 @@ impl ReferenceState {
         }
         let Some(owner) = member.owner else { return 0 };
         let of_server = self.calls.of(name);
-        let theirs = of_server.filter(|(_, call)| call.client == owner);
+        let theirs = of_server.filter(|(_, call)| call.client == owner && call.owned);
         theirs
             .filter(|(_, call)| call.stands_in_line() && !call.lost)
             .count()

@@ -92,6 +92,7 @@ impl ServerBook {
             // Whoever starts it next wants it to start.
             self.forgive();
             self.slot = None;
+            self.owner = None;
         }
         Ok(())
     }
