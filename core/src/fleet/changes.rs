@@ -159,12 +159,12 @@ impl Fleet {
             return self.end_asker(asker, &name, Err(error));
         }
         self.place(&config);
-        for member in self.members_of(&name) {
-            self.let_act(now, member, Server::look_again);
-        }
         match change {
             Change::Same | Change::Retune => self.retune(now, asker, config),
             Change::Replace => self.replace(now, asker, config),
+        }
+        for member in self.members_of(&name) {
+            self.let_act(now, member, Server::look_again);
         }
         self.settle(now, &name);
     }

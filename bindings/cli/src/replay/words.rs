@@ -139,6 +139,13 @@ impl Names {
                 }
             )),
             McpCommand::Shutdown { .. } => Said::of_all("shut down"),
+            McpCommand::Reload { config, .. } => {
+                let servers = output::count(config.servers.len(), "server");
+                Said::of_all(format!("reload {servers}"))
+            }
+            McpCommand::ClientGone { client } => {
+                Said::of_all(format!("client {} is gone", client.0))
+            }
             _ => Said::of_all(shortened(&format!("{command:?}"))),
         }
     }
@@ -224,11 +231,16 @@ impl Names {
             }
             Event::ServerChanged {
                 server,
+                replica,
                 incarnation,
                 state,
                 failure,
                 waiting,
             } => {
+                let replica = match replica {
+                    0 => String::new(),
+                    replica => format!(".{replica}"),
+                };
                 let why = match (failure, waiting) {
                     (Some(failure), _) => format!(": {}", shortened(&failure.to_string())),
                     (None, Some(waiting)) => format!(" for {waiting}"),
@@ -236,9 +248,16 @@ impl Names {
                 };
                 Said::of(
                     server.as_str(),
-                    format!("{server}#{incarnation} is {state}{why}"),
+                    format!("{server}{replica}#{incarnation} is {state}{why}"),
                 )
             }
+            Event::RolledBack { server, error } => Said::of(
+                server.as_str(),
+                format!(
+                    "{server} has its configuration before again: {}",
+                    shortened(&error.to_string())
+                ),
+            ),
             Event::CatalogChanged {
                 server,
                 kind,
@@ -311,6 +330,21 @@ fn reply_words(reply: &Reply) -> String {
             )
         }
         Reply::Metrics(stats) => format!("metrics of {}", output::count(stats.servers, "server")),
+        Reply::Reloaded(report) => {
+            let parts = [
+                (report.added.len(), "added"),
+                (report.removed.len(), "removed"),
+                (report.replaced.len(), "replaced"),
+                (report.retuned.len(), "retuned"),
+                (report.unchanged.len(), "unchanged"),
+                (report.failed.len(), "failed"),
+            ];
+            let parts = parts.iter().filter(|(count, _)| *count > 0);
+            let parts: Vec<_> = parts
+                .map(|(count, what)| format!("{count} {what}"))
+                .collect();
+            format!("reloaded: {}", parts.join(", "))
+        }
         _ => shortened(&format!("{reply:?}")),
     }
 }
