@@ -264,6 +264,8 @@ impl Fleet {
         }
         if self.settle_lists(now, name) {
             self.settle_pool(now, name);
+            // What woke may have to wait in vain.
+            self.settle_lists(now, name);
         }
     }
 

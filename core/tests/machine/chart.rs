@@ -9,7 +9,7 @@ use std::{
 use mcp_fleet_core::{
     CallOptions, Effect, Event, Exit, LinkId, McpCommand, ServerId, ServerName, ServerState,
     Signal, Timer,
-    config::{FleetConfig, Kind, Replace, Restart, ServerConfig, Stdio},
+    config::{FleetConfig, Kind, Replace, Restart, ServerConfig, Start, Stdio},
 };
 use serde_json::{Value, json};
 
@@ -18,8 +18,9 @@ use crate::world::{World, answer, discovered, error, server};
 /// A world whose one server is where the name says.
 type Situation = (&'static str, fn() -> (World, LinkId));
 
-const SITUATIONS: [Situation; 23] = [
+const SITUATIONS: [Situation; 24] = [
     ("stopped", stopped),
+    ("asleep", asleep),
     ("starting", starting),
     ("probing", probing),
     ("handshaking after a probe", handshaking),
@@ -266,6 +267,22 @@ fn waiting() -> (World, LinkId) {
     let config = Box::new(server("a"));
     world.command(|id| McpCommand::Deploy { id, config });
     let (server, incarnation) = (ServerId(1), 1);
+    (
+        world,
+        LinkId {
+            server,
+            incarnation,
+        },
+    )
+}
+
+fn asleep() -> (World, LinkId) {
+    let mut world = World::new();
+    let mut config = config();
+    config.start = Start::Lazy;
+    let config = Box::new(config);
+    world.command(|id| McpCommand::Deploy { id, config });
+    let (server, incarnation) = (ServerId(0), 1);
     (
         world,
         LinkId {

@@ -394,7 +394,11 @@ impl ReferenceState {
     fn begin_turn(&mut self) {
         for (name, pool) in self.servers.iter_mut() {
             pool.begin_turn();
-            pool.calls = self.calls.of(name).count();
+            // Those that leave may still work on some.
+            let leaves = |slot| pool.of_slot(slot).map(|member| member.role) == Some(Role::Leaving);
+            let open = self.calls.of(name);
+            let open = open.filter(|(_, call)| !call.slot().is_some_and(leaves));
+            pool.calls = open.count();
             for member in pool.members.values_mut() {
                 member.left_ready = false;
                 member.was_ready = member.state == mcp_fleet_core::ServerState::Ready;

@@ -34,6 +34,8 @@ pub(super) struct PoolBook {
     pub(super) coming: Option<ServerConfig>,
     /// The configuration that comes back when its successor fails by this time.
     probation: Option<(ServerConfig, Time)>,
+    /// That time was over at some moment.
+    was_over: bool,
     /// Restarts under way. In which turn each member starts anew cannot be seen.
     pub(super) restarts: BTreeSet<CommandId>,
     /// It is being undeployed.
@@ -57,6 +59,7 @@ impl PoolBook {
             lines: Lines::default(),
             coming: None,
             probation: None,
+            was_over: false,
             restarts: BTreeSet::new(),
             leaving: false,
             rolled_back: false,
@@ -288,11 +291,16 @@ impl PoolBook {
             BOUNDS,
             "{serving} of {least} to {most}"
         );
-        let mut members = self.of_role(Role::Serving);
-        let probation = self
+        // Time may go back meanwhile.
+        if self
             .probation
             .as_ref()
-            .is_some_and(|(_, until)| now < *until);
+            .is_some_and(|(_, until)| now >= *until)
+        {
+            self.was_over = true;
+        }
+        let probation = self.probation.is_some() && !self.was_over;
+        let mut members = self.of_role(Role::Serving);
         let lost = members.all(|member| member.state == ServerState::Failed);
         promise!(
             !(probation && lost) || self.coming.is_some(),
@@ -319,6 +327,7 @@ impl PoolBook {
             let until = now.after(config.limits.probation);
             let before = std::mem::replace(&mut self.config, config);
             self.probation = Some((before, until));
+            self.was_over = false;
         }
         self.switched = true;
     }
