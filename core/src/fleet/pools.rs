@@ -160,10 +160,12 @@ impl Fleet {
         let shared = !is_per_client(&config);
         pool.begin_anew(config.clone());
         for id in pool.ids(Role::Serving) {
+            let config = config.clone();
             if shared && owned.contains(&id) {
+                let (restart, retry, limits) = (config.restart, config.retry, config.limits);
+                self.let_act(now, id, |server, cx| server.retune(cx, restart, retry, limits));
                 continue;
             }
-            let config = config.clone();
             self.let_act(now, id, |server, cx| server.replace(cx, config));
         }
         if shared {
