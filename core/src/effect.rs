@@ -51,6 +51,12 @@ pub enum Effect {
         /// The link.
         link: LinkId,
     },
+    /// Wait no longer for the end of what SIGKILL did not end, and answer with the terminal signal
+    /// now.
+    Abandon {
+        /// The link.
+        link: LinkId,
+    },
 }
 
 impl Effect {
@@ -61,7 +67,8 @@ impl Effect {
             | Self::Send { link, .. }
             | Self::CloseInput { link }
             | Self::Terminate { link }
-            | Self::Kill { link } => *link,
+            | Self::Kill { link }
+            | Self::Abandon { link } => *link,
         }
     }
 }

@@ -111,11 +111,18 @@ pub enum Failure {
         /// The end of what it wrote to standard error.
         stderr_tail: String,
     },
-    /// The session was not open within the start deadline.
-    #[error("was not ready within {after:?}{}", stderr_suffix(stderr_tail))]
+    /// The session was not open within the start deadline, or its startup probe did not succeed.
+    #[error(
+        "was not ready within {after:?}{}{}",
+        probe_suffix(probe.as_deref()),
+        stderr_suffix(stderr_tail)
+    )]
     StartTimedOut {
         /// The start deadline.
         after: Duration,
+        /// What its startup probe came to at last, where the session was open.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        probe: Option<String>,
         /// The end of what it wrote to standard error.
         stderr_tail: String,
     },
@@ -188,6 +195,12 @@ impl fmt::Display for Obstacle {
 fn reason_suffix(reason: Option<&str>) -> String {
     reason
         .map(|reason| format!(": {reason}"))
+        .unwrap_or_default()
+}
+
+fn probe_suffix(probe: Option<&str>) -> String {
+    probe
+        .map(|problem| format!(": its startup probe never succeeded: {problem}"))
         .unwrap_or_default()
 }
 

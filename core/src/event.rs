@@ -65,6 +65,29 @@ pub enum Event {
         /// Why the new configuration was given up.
         error: CommandError,
     },
+    /// The breaker of a server changed its state.
+    BreakerChanged {
+        /// The server.
+        server: ServerName,
+        /// Which replica of it; 0 where there is one. Each has a breaker of its own.
+        #[serde(default)]
+        replica: u32,
+        /// The state it is in.
+        state: BreakerState,
+    },
+    /// Something of a server did not end in time after SIGKILL and is left to the system: a process
+    /// that waits for a device, that belongs to another user, or that never came to its first step.
+    Abandoned {
+        /// The server.
+        server: ServerName,
+        /// Which replica of it; 0 where there is one.
+        #[serde(default)]
+        replica: u32,
+        /// Which life of it.
+        incarnation: u32,
+        /// Its process, where it got so far.
+        pid: Option<u32>,
+    },
     /// A list of a server was read for the first time by one of its replicas, or differs from what
     /// it was.
     CatalogChanged {
@@ -181,8 +204,12 @@ pub enum ServerState {
     Probing,
     /// In the legacy `initialize` handshake.
     Handshaking,
+    /// The session is open; calls wait until the startup probe succeeds.
+    Warming,
     /// Takes calls.
     Ready,
+    /// Lives, and gets no new calls until its readiness probe succeeds again.
+    Unready,
     /// Finishes calls in flight, takes no new ones, then stops.
     Draining,
     /// On the close ladder.
@@ -203,7 +230,9 @@ impl ServerState {
             Self::Starting => "starting",
             Self::Probing => "probing",
             Self::Handshaking => "handshaking",
+            Self::Warming => "warming",
             Self::Ready => "ready",
+            Self::Unready => "unready",
             Self::Draining => "draining",
             Self::Closing => "closing",
             Self::Backoff => "backoff",
@@ -213,6 +242,38 @@ impl ServerState {
 }
 
 impl std::fmt::Display for ServerState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// Whether a server is spared calls, because too many were lost lately.
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum BreakerState {
+    /// It is not.
+    #[default]
+    Closed,
+    /// New calls are refused for a while. The first that comes after it tries again.
+    Open,
+    /// One call tries, or the next will; others are refused.
+    HalfOpen,
+}
+
+impl BreakerState {
+    /// The word for people and metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Open => "open",
+            Self::HalfOpen => "half-open",
+        }
+    }
+}
+
+impl std::fmt::Display for BreakerState {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.pad(self.as_str())
     }
@@ -254,6 +315,12 @@ pub struct ServerInfo {
     pub state: ServerState,
     /// Why, where the state is a failure.
     pub failure: Option<Failure>,
+    /// What its startup or readiness probe came to, while that keeps it from calls.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub unwell: Option<String>,
+    /// Whether it is spared calls.
+    #[serde(default)]
+    pub breaker: BreakerState,
     /// What it waits for, where it waits to start.
     pub waiting: Option<WaitingFor>,
     /// Which life it is in, from 1; 0 before the first.
@@ -327,6 +394,9 @@ pub struct Health {
     pub replica: u32,
     /// Where it is in its life.
     pub state: ServerState,
+    /// Whether it is spared calls.
+    #[serde(default)]
+    pub breaker: BreakerState,
     /// The round trip of `ping` or `server/discover`; absent where none came back.
     pub latency: Option<Duration>,
     /// Why it is not healthy, where it is not.
@@ -334,8 +404,9 @@ pub struct Health {
 }
 
 impl Health {
-    /// Whether the server is ready and answered.
+    /// Whether the server is ready, gets calls, and answered. Whether its breaker is open is another
+    /// matter.
     pub const fn is_healthy(&self) -> bool {
-        self.latency.is_some()
+        self.latency.is_some() && matches!(self.state, ServerState::Ready)
     }
 }

@@ -68,8 +68,8 @@ pub use crate::{
     effect::Effect,
     error::{CallError, CommandError, Exit, Failure, Limit, Obstacle, RpcError, Sent},
     event::{
-        CatalogKind, Event, Health, Implementation, ReloadReport, ReplicaInfo, Reply, ServerInfo,
-        ServerState, WaitingFor,
+        BreakerState, CatalogKind, Event, Health, Implementation, ReloadReport, ReplicaInfo, Reply,
+        ServerInfo, ServerState, WaitingFor,
     },
     fleet::Fleet,
     ids::{CallId, ClientId, CommandId, InputId, InvalidName, LinkId, ServerId, ServerName},

@@ -30,6 +30,8 @@ pub(crate) enum Bug {
     SilentCancel,
     /// The group is not swept while a grandchild holds the output open.
     KillForgotten,
+    /// What SIGKILL does not end is waited for, for ever.
+    KillWaitForgotten,
     /// The id of a request that was given up is used again.
     IdReuse,
     /// Deadlines of an incarnation outlive it.
@@ -80,6 +82,14 @@ pub(crate) enum Bug {
     ForeignMember,
     /// One client too many has a server of its own.
     ClientsOffByOne,
+    /// While one call tries whether the breaker may close, others are let through.
+    TwoTrials,
+    /// The breaker stays half-open though a call came through.
+    BreakerStuck,
+    /// A server that says it is not ready gets calls.
+    UnreadySends,
+    /// The startup probe is not waited for.
+    StartupSkipped,
     /// A server starts before those that it comes after are ready.
     StartsTooEarly,
     /// Nobody tells a server that the one it waits for is ready.
@@ -107,6 +117,7 @@ pub(crate) const fn planted(bug: Bug) -> bool {
         Bug::DeadlineNotMoved => cfg!(mcp_fleet_planted = "deadline_not_moved"),
         Bug::SilentCancel => cfg!(mcp_fleet_planted = "silent_cancel"),
         Bug::KillForgotten => cfg!(mcp_fleet_planted = "kill_forgotten"),
+        Bug::KillWaitForgotten => cfg!(mcp_fleet_planted = "kill_wait_forgotten"),
         Bug::IdReuse => cfg!(mcp_fleet_planted = "id_reuse"),
         Bug::TimerLeftArmed => cfg!(mcp_fleet_planted = "timer_left_armed"),
         Bug::SplitLosesByte => cfg!(mcp_fleet_planted = "split_loses_byte"),
@@ -125,6 +136,10 @@ pub(crate) const fn planted(bug: Bug) -> bool {
         Bug::NeedlessStart => cfg!(mcp_fleet_planted = "needless_start"),
         Bug::ForeignMember => cfg!(mcp_fleet_planted = "foreign_member"),
         Bug::ClientsOffByOne => cfg!(mcp_fleet_planted = "clients_off_by_one"),
+        Bug::TwoTrials => cfg!(mcp_fleet_planted = "two_trials"),
+        Bug::BreakerStuck => cfg!(mcp_fleet_planted = "breaker_stuck"),
+        Bug::UnreadySends => cfg!(mcp_fleet_planted = "unready_sends"),
+        Bug::StartupSkipped => cfg!(mcp_fleet_planted = "startup_skipped"),
         Bug::RetryOfSent => cfg!(mcp_fleet_planted = "retry_of_sent"),
         Bug::RetryOffByOne => cfg!(mcp_fleet_planted = "retry_off_by_one"),
         Bug::Starvation => cfg!(mcp_fleet_planted = "starvation"),

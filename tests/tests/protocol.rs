@@ -340,6 +340,7 @@ fn a_server_gets_no_variable_that_is_not_declared() -> Result<()> {
         "SHELL",
         "DECLARED",
         "MCP_FLEET_SERVER",
+        "MCP_FLEET_LINK",
     ];
     let strange: Vec<_> = environment
         .keys()

@@ -399,6 +399,7 @@ impl<R: AsyncRuntime> RuntimeActor<R> {
             }
             event @ (Event::ServerChanged { .. }
             | Event::RolledBack { .. }
+            | Event::Abandoned { .. }
             | Event::CatalogChanged { .. }
             | Event::InputRequested { .. }
             | Event::InputWithdrawn { .. }

@@ -5,9 +5,9 @@
 //! configuration. No type of any async runtime is in a public signature here: streams are those of
 //! `futures`, and a shim such as `mcp-fleet-tokio` supplies tasks, sleep and processes.
 //!
-//! Child processes are started by one thread that lives as long as the fleet, each in a process
-//! group of its own; groups are signalled as a whole, and a small guard process kills what is left
-//! of them if the host is killed. Unix only.
+//! Child processes are started by threads that live as long as the fleet, each in a process group
+//! of its own; groups are signalled as a whole, and who left a group is found by a mark in its
+//! environment, on Linux. A small guard process kills what is left if the host is killed. Unix only.
 
 mod actor;
 mod call;

@@ -27,6 +27,18 @@ pub(crate) fn event(event: &Event) {
         Event::RolledBack { server, error } => {
             tracing::warn!(%server, %error, "new configuration given up, the one before it is back");
         }
+        Event::Abandoned {
+            server,
+            replica,
+            incarnation,
+            pid,
+        } => tracing::warn!(
+            %server,
+            replica,
+            incarnation,
+            pid,
+            "a server did not end by SIGKILL and is left to the system"
+        ),
         Event::CatalogChanged {
             server,
             kind,

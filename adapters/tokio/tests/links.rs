@@ -16,6 +16,8 @@
 
 #[path = "../../driver/tests/scenarios/bench.rs"]
 mod bench;
+#[path = "../../driver/tests/scenarios/escapes.rs"]
+mod escapes;
 #[path = "../../driver/tests/scenarios/links.rs"]
 mod links;
 
@@ -31,10 +33,19 @@ fn run<F: Future<Output = ()>>(scenario: impl FnOnce(Tokio) -> F) {
 }
 
 macro_rules! scenarios {
-    ($($name:ident)*) => { $(#[test] fn $name() { run(links::$name); })* };
+    ($topic:ident: $($name:ident)*) => { $(#[test] fn $name() { run($topic::$name); })* };
 }
 
-scenarios! {
+scenarios! { escapes:
+    f53_a_daemon_is_gone_when_its_link_is_closed
+    f53_daemons_that_hold_the_pipes_are_gone_too
+    f53_a_daemon_of_one_link_outlives_the_end_of_another
+    f53_dropping_the_links_leaves_no_daemon
+    f8_a_start_that_hangs_holds_up_no_other
+    f52_a_child_that_no_signal_ends_is_given_up
+}
+
+scenarios! { links:
     every_byte_is_echoed_in_order_and_accounted_for
     a_child_that_never_reads_takes_what_the_pipe_holds
     a_child_that_dies_amid_a_frame_leaves_a_part_written
@@ -47,7 +58,6 @@ scenarios! {
     the_exit_is_told_while_a_grandchild_holds_the_pipes
     the_end_of_output_is_told_while_the_child_lives
     who_stays_in_the_group_without_our_pipes_is_killed
-    an_escaped_grandchild_does_not_hold_up_the_close
     dropping_the_links_leaves_no_process
     a_child_gets_the_allowed_and_the_configured_environment
     what_cannot_be_opened_is_refused_once
@@ -56,11 +66,11 @@ scenarios! {
 }
 
 #[test]
-fn a_killed_host_leaves_no_process() {
+fn f54_a_killed_host_leaves_no_process() {
     if std::env::var_os("MCP_FLEET_TEST_HOST").is_some() {
         return run(links::host_of_a_tree);
     }
     run(|runtime| {
-        links::a_killed_host_leaves_no_process(runtime, "a_killed_host_leaves_no_process")
+        links::f54_a_killed_host_leaves_no_process(runtime, "f54_a_killed_host_leaves_no_process")
     });
 }

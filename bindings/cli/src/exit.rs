@@ -139,11 +139,23 @@ fn of_failure(server: &ServerName, failure: &Failure) -> Problem {
                 .hint("check `command` and `args`, or run the command by hand");
             problem.last_words(server, stderr_tail)
         }
-        Failure::StartTimedOut { after, stderr_tail } => {
+        Failure::StartTimedOut {
+            after,
+            probe,
+            stderr_tail,
+        } => {
             let message = format!("{server:?} was not ready within {}", output::span(*after));
-            Problem::new(Exit::TimedOut, message)
-                .hint("raise `startTimeoutMs` of the server, or check that it speaks MCP on stdout")
-                .last_words(server, stderr_tail)
+            let problem = match probe {
+                Some(why) => Problem::new(
+                    Exit::TimedOut,
+                    format!("{message}: its startup probe never succeeded: {why}"),
+                )
+                .hint("raise `startTimeoutMs` of the server, or check its `startupProbe`"),
+                None => Problem::new(Exit::TimedOut, message).hint(
+                    "raise `startTimeoutMs` of the server, or check that it speaks MCP on stdout",
+                ),
+            };
+            problem.last_words(server, stderr_tail)
         }
         Failure::Crashed { exit, stderr_tail } => {
             let how = exit.map(|exit| format!(" ({exit})")).unwrap_or_default();
@@ -303,6 +315,7 @@ mod tests {
     fn every_failure_to_start_has_its_exit_code() {
         let late = Failure::StartTimedOut {
             after: Duration::from_secs(60),
+            probe: None,
             stderr_tail: "downloading".to_owned(),
         };
         let problem = of_command(&CommandError::Failed {
@@ -312,6 +325,19 @@ mod tests {
         assert_eq!(
             (problem.exit.code(), problem.message.as_str()),
             (4, "\"files\" was not ready within 60 s")
+        );
+        let cold = Failure::StartTimedOut {
+            after: Duration::from_secs(60),
+            probe: Some("up failed".to_owned()),
+            stderr_tail: String::new(),
+        };
+        let problem = of_command(&CommandError::Failed {
+            server: name(),
+            failure: cold,
+        });
+        assert_eq!(
+            problem.message,
+            "\"files\" was not ready within 60 s: its startup probe never succeeded: up failed"
         );
         let early = Failure::EndedEarly {
             exit: None,

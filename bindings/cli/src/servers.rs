@@ -1,7 +1,7 @@
 //! `mcp-fleet servers`: which servers of a file start, and what they are.
 
 use futures::{StreamExt, stream::FuturesUnordered};
-use mcp_fleet_core::{ServerInfo, ServerState, config::ServerConfig};
+use mcp_fleet_core::{BreakerState, ServerInfo, ServerState, config::ServerConfig};
 use mcp_fleet_driver::ManageError;
 
 use crate::{
@@ -82,15 +82,10 @@ fn row(server: &ServerInfo) -> [String; 8] {
         || "-".to_owned(),
         |program| format!("{} {}", program.name, program.version),
     );
-    let state = match (server.state, &server.degraded, &server.waiting) {
-        (ServerState::Ready, Some(why), _) => format!("ready, but {why}"),
-        (state, _, Some(what)) => format!("{state} for {what}"),
-        (state, _, None) => state.to_string(),
-    };
     [
         server.name.to_string(),
         server.kind.clone(),
-        state,
+        state(server),
         server
             .revision
             .map_or_else(|| "-".to_owned(), |revision| revision.to_string()),
@@ -99,4 +94,67 @@ fn row(server: &ServerInfo) -> [String; 8] {
         number(server.prompts),
         program,
     ]
+}
+
+/// Where a server is in its life, and what keeps it from serving all it could.
+fn state(server: &ServerInfo) -> String {
+    let state = server.state;
+    let mut flaws = Vec::new();
+    flaws.extend(server.unwell.clone());
+    if server.breaker != BreakerState::Closed {
+        flaws.push(format!("its breaker is {}", server.breaker));
+    }
+    if state == ServerState::Ready {
+        flaws.extend(server.degraded.clone());
+    }
+    match (state, flaws.as_slice()) {
+        (state, []) => match &server.waiting {
+            Some(what) => format!("{state} for {what}"),
+            None => state.to_string(),
+        },
+        (ServerState::Ready, flaws) => format!("ready, but {}", flaws.join("; ")),
+        (state, flaws) => format!("{state}: {}", flaws.join("; ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mcp_fleet_core::{ServerName, ServerStats};
+
+    use super::*;
+
+    #[test]
+    fn the_state_says_what_keeps_a_server_from_calls() {
+        let mut server = ServerInfo {
+            name: ServerName::new("a").unwrap(),
+            kind: "stdio".to_owned(),
+            state: ServerState::Ready,
+            failure: None,
+            unwell: None,
+            breaker: BreakerState::Closed,
+            waiting: None,
+            incarnation: 1,
+            pid: None,
+            revision: None,
+            implementation: None,
+            instructions: None,
+            tools: None,
+            resources: None,
+            templates: None,
+            prompts: None,
+            degraded: None,
+            stats: ServerStats::default(),
+        };
+        assert_eq!(state(&server), "ready");
+        server.breaker = BreakerState::Open;
+        server.degraded = Some("tools/list: no".to_owned());
+        assert_eq!(
+            state(&server),
+            "ready, but its breaker is open; tools/list: no"
+        );
+        server.breaker = BreakerState::Closed;
+        server.state = ServerState::Unready;
+        server.unwell = Some("well failed".to_owned());
+        assert_eq!(state(&server), "unready: well failed");
+    }
 }

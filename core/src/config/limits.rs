@@ -46,14 +46,17 @@ impl FleetLimits {
 pub struct ServerLimits {
     /// How long a call may take (`timeoutMs`); progress, where it was asked for, starts it anew.
     pub timeout: Duration,
-    /// How long a call may take in all, whatever its progress (`timeoutMaxMs`).
+    /// How long a call may take in all, whatever its progress, and how long a question of a legacy
+    /// server may wait for the application (`timeoutMaxMs`).
     pub timeout_max: Duration,
-    /// From the start of the process to an open session (`startTimeoutMs`). Package runners may
+    /// From the start of the process to an open session, and a startup probe that succeeds
+    /// (`startTimeoutMs`). Package runners may
     /// download first.
     pub start_timeout: Duration,
     /// How long the era probe waits before the handshake is tried (`probeTimeoutMs`).
     pub probe_timeout: Duration,
-    /// How long `ping`, `server/discover` or one page of a list may take (`requestTimeoutMs`).
+    /// How long a probe or one page of a list may take, and how long a server may leave its input
+    /// unread before whoever waits for a list is told (`requestTimeoutMs`).
     pub request_timeout: Duration,
     /// How long calls in flight may go on when the server is to stop (`drainTimeoutMs`).
     pub drain_timeout: Duration,
@@ -61,6 +64,8 @@ pub struct ServerLimits {
     pub close_input_wait: Duration,
     /// From SIGTERM to SIGKILL (`terminateWaitMs`).
     pub terminate_wait: Duration,
+    /// From SIGKILL to the moment when a server that still did not end is given up (`killWaitMs`).
+    pub kill_wait: Duration,
     /// From one health check to the next (`healthIntervalMs`); none is made when it is 0.
     pub health_interval: Duration,
     /// Health checks in a row left unanswered (`healthFailures`) after which a server is started anew.
@@ -170,6 +175,7 @@ impl Default for ServerLimits {
             drain_timeout: Duration::from_secs(10),
             close_input_wait: Duration::from_secs(2),
             terminate_wait: Duration::from_secs(2),
+            kill_wait: Duration::from_secs(5),
             health_interval: Duration::from_secs(30),
             health_failures: 3,
             startup_interval: Duration::from_secs(1),

@@ -129,7 +129,7 @@ impl Fleet {
         if let Some(error) = self.refuse_to_change(asker, pool) {
             return self.end_asker(asker, name, Err(error));
         }
-        let seen = self.seen(pool);
+        let seen = self.seen(now, pool);
         if let Some(pool) = self.by_name.get_mut(name) {
             pool.begin_roll(&seen);
             pool.waiters.push(asker, Goal::Up { configured: false });
@@ -184,11 +184,8 @@ impl Fleet {
         let enabled = config.enabled;
         pool.retune(config.clone());
         for id in members {
-            let (restart, retry) = (config.restart, config.retry);
-            let limits = config.limits.clone();
-            self.let_act(now, id, |server, cx| {
-                server.retune(cx, restart, retry, limits);
-            });
+            let config = config.clone();
+            self.let_act(now, id, |server, cx| server.retune(cx, config));
         }
         let more = !beside && self.fit(now, &name) && enabled;
         match self.by_name.get_mut(&name) {
@@ -223,7 +220,7 @@ impl Fleet {
         if diff(pool.config(), &config) != Change::Replace {
             return self.retune(now, asker, config);
         }
-        let beside = pool.may_start_beside(&config, &self.seen(pool));
+        let beside = pool.may_start_beside(&config, &self.seen(now, pool));
         let goal = if config.enabled {
             Goal::Up { configured: true }
         } else {

@@ -52,7 +52,7 @@ impl Fleet {
             McpCommand::HealthCheck { id, server } => self.check(now, id, server.as_deref()),
             McpCommand::ListServers { id } => {
                 let all = self.by_name.values();
-                let all = all.filter_map(|pool| self.info(pool)).collect();
+                let all = all.filter_map(|pool| self.info(now, pool)).collect();
                 self.end(id, Ok(Reply::Servers(all)));
             }
             McpCommand::ListCatalog { id, server, kind } => self.list(now, id, &server, kind),
@@ -101,7 +101,7 @@ impl Fleet {
         }
         // Whoever gets a request that cannot be sent refuses it.
         let place = if pool.has_owners() && check_request(&request).is_ok() {
-            pool.place_of(options.client, &self.seen(pool))
+            pool.place_of(options.client, &self.seen(now, pool))
         } else {
             None
         };
@@ -122,7 +122,7 @@ impl Fleet {
                 };
                 return self.refuse(call, refusal);
             }
-            None => self.choose(pool),
+            None => self.choose(now, pool),
         };
         let Some(server) = server else {
             let refusal = CallError::NotFound {
@@ -148,10 +148,10 @@ impl Fleet {
     }
 
     /// The member of a pool that is to have the next call.
-    fn choose(&self, pool: &Pool) -> Option<ServerId> {
+    fn choose(&self, now: Time, pool: &Pool) -> Option<ServerId> {
         match pool.members() {
             [only] => Some(only.id),
-            _ => Pool::route(&self.seen(pool)),
+            _ => Pool::route(&self.seen(now, pool)),
         }
     }
 
@@ -221,7 +221,7 @@ impl Fleet {
         if let Some(error) = pool.refuse_to_wait(Asker::Command(id), false) {
             return self.end(id, Err(error));
         }
-        let Some(member) = self.choose(pool) else {
+        let Some(member) = self.choose(now, pool) else {
             return;
         };
         let readings = self

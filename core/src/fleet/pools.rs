@@ -18,21 +18,21 @@ const ORDERS_PER_TURN: usize = 1024;
 
 impl Fleet {
     /// How the members of a pool fare.
-    pub(super) fn seen(&self, pool: &Pool) -> Vec<Seen> {
+    pub(super) fn seen(&self, now: Time, pool: &Pool) -> Vec<Seen> {
         let seen = pool.members().iter().filter_map(|member| {
             Some(Seen {
                 id: member.id,
                 replica: member.replica,
                 role: member.role,
                 client: member.client,
-                load: self.load(member.id)?,
+                load: self.load(now, member.id)?,
             })
         });
         seen.collect()
     }
 
-    pub(super) fn load(&self, id: ServerId) -> Option<Load> {
-        self.servers.get(index(id)).map(Server::load)
+    pub(super) fn load(&self, now: Time, id: ServerId) -> Option<Load> {
+        self.servers.get(index(id)).map(|server| server.load(now))
     }
 
     /// Whether others can take the calls that this server cannot serve.
@@ -45,7 +45,10 @@ impl Fleet {
         if is_per_client(pool.config()) {
             return false;
         }
-        let able = |other: ServerId| self.load(other).is_some_and(|load| load.open);
+        let able = |other: ServerId| {
+            let load = self.load(now, other);
+            load.is_some_and(|load| load.open && !load.spared)
+        };
         let mut others = pool.members().iter();
         self.shutdown.is_none()
             && (others.any(|other| other.id != id && other.role != Role::Leaving && able(other.id))
@@ -61,7 +64,7 @@ impl Fleet {
             if pool.is_quiet() || self.shutdown.is_some() && !pool.is_stopping() {
                 return;
             }
-            let seen = self.seen(pool);
+            let seen = self.seen(now, pool);
             let Some(pool) = self.by_name.get_mut(name) else {
                 return;
             };
@@ -162,8 +165,7 @@ impl Fleet {
         for id in pool.ids(Role::Serving) {
             let config = config.clone();
             if shared && owned.contains(&id) {
-                let (restart, retry, limits) = (config.restart, config.retry, config.limits);
-                self.let_act(now, id, |server, cx| server.retune(cx, restart, retry, limits));
+                self.let_act(now, id, |server, cx| server.retune(cx, config));
                 continue;
             }
             self.let_act(now, id, |server, cx| server.replace(cx, config));
@@ -245,7 +247,7 @@ impl Fleet {
         let Some(pool) = self.by_name.get(name) else {
             return false;
         };
-        let (surplus, missing) = pool.misfit(&self.seen(pool));
+        let (surplus, missing) = pool.misfit(&self.seen(now, pool));
         if let Some(pool) = self.by_name.get_mut(name) {
             pool.dismiss(&surplus);
         }
@@ -276,7 +278,7 @@ impl Fleet {
         if self.shutdown.is_some() {
             return;
         }
-        let seen = self.seen(pool);
+        let seen = self.seen(now, pool);
         if pool.can_spare(id, &seen) {
             self.dismiss(now, &name, &[id]);
         } else if self.order.held_after(&name).is_empty() {
@@ -300,7 +302,7 @@ impl Fleet {
         if pool.members().len() < 2 || self.shutdown.is_some() || is_per_client(pool.config()) {
             return;
         }
-        for (id, most) in Pool::balance(&self.seen(pool)) {
+        for (id, most) in Pool::balance(&self.seen(now, pool)) {
             self.let_act(now, id, |server, cx| server.give_parked(cx, most));
         }
     }
@@ -313,7 +315,7 @@ impl Fleet {
         let any = !unserved.is_empty();
         for (from, call, parked) in unserved {
             let pool = self.by_name.get(&from);
-            let Some(to) = pool.and_then(|pool| Pool::route(&self.seen(pool))) else {
+            let Some(to) = pool.and_then(|pool| Pool::route(&self.seen(now, pool))) else {
                 continue;
             };
             self.calls.insert(call, to);
@@ -331,7 +333,7 @@ impl Fleet {
         if pool.waiters.is_empty() {
             return false;
         }
-        let Some(best) = Pool::route(&self.seen(pool)) else {
+        let Some(best) = Pool::route(&self.seen(now, pool)) else {
             return false;
         };
         let servers = &self.servers;
@@ -418,8 +420,8 @@ impl Fleet {
     }
 
     /// What is known of a pool, by the member that is nearest to taking calls.
-    pub(super) fn info(&self, pool: &Pool) -> Option<ServerInfo> {
-        let first = Pool::route(&self.seen(pool))?;
+    pub(super) fn info(&self, now: Time, pool: &Pool) -> Option<ServerInfo> {
+        let first = Pool::route(&self.seen(now, pool))?;
         let mut info = self.servers.get(index(first))?.info();
         info.stats = self.pool_stats(pool);
         let members = pool.members().iter();
@@ -444,9 +446,9 @@ impl Fleet {
                 let mut meter = past.cloned().unwrap_or_else(Meter::default);
                 let (mut queued, mut in_flight) = (0, 0);
                 for server in first.into_iter().chain(members) {
-                    let load = server.load();
-                    queued += load.queued;
-                    in_flight += load.in_flight;
+                    let own = server.stats();
+                    queued += own.queued;
+                    in_flight += own.in_flight;
                     meter.add(server.meter());
                 }
                 meter.snapshot(queued, in_flight)
@@ -459,7 +461,7 @@ impl Fleet {
         members.any(|member| {
             self.servers
                 .get(index(member.id))
-                .is_some_and(Server::is_ready)
+                .is_some_and(Server::in_rotation)
         })
     }
 }

@@ -378,7 +378,10 @@ impl Redactor {
                 let bytes = self.secrets.patterns().cover(&bytes).into();
                 Effect::Send { link, bytes }
             }
-            Effect::CloseInput { .. } | Effect::Terminate { .. } | Effect::Kill { .. } => effect,
+            Effect::CloseInput { .. }
+            | Effect::Terminate { .. }
+            | Effect::Kill { .. }
+            | Effect::Abandon { .. } => effect,
         }
     }
 
@@ -452,7 +455,8 @@ fn weigh(entry: &Entry) -> usize {
         Effect::Open { .. }
         | Effect::CloseInput { .. }
         | Effect::Terminate { .. }
-        | Effect::Kill { .. } => 0,
+        | Effect::Kill { .. }
+        | Effect::Abandon { .. } => 0,
     });
     effects.fold(input, usize::saturating_add)
 }

@@ -182,7 +182,9 @@ impl Pool {
             && !is_per_client(&self.config)
             && !attached(&config.kind)
             && !attached(&self.config.kind)
-            && seen.iter().any(Seen::serves)
+            && seen
+                .iter()
+                .any(|seen| seen.role == Role::Serving && seen.load.up)
     }
 
     /// Newcomers of `config` are about to start beside the members.
@@ -237,7 +239,7 @@ impl Pool {
         if is_per_client(&self.config) && serving().any(|seen| !seen.is_asleep()) {
             members.retain(|seen| !seen.is_asleep());
         }
-        members.sort_by_key(|seen| (seen.load.is_ready(), seen.replica));
+        members.sort_by_key(|seen| (seen.load.up, seen.replica));
         let todo = members.into_iter().map(|seen| seen.id).rev().collect();
         match self.task {
             Task::Beside(_) | Task::Hold => {}

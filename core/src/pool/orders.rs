@@ -64,7 +64,7 @@ impl Pool {
                     return None;
                 }
                 let failed = serving().find(|seen| seen.load.in_trouble);
-                if serving().any(|seen| seen.load.is_ready() || seen.is_asleep()) {
+                if serving().any(|seen| seen.load.up || seen.is_asleep()) {
                     Some(Order::Finish(None))
                 } else {
                     failed.map(|seen| Order::Finish(Some(seen.id)))
@@ -82,7 +82,7 @@ impl Pool {
                 let now = current.and_then(|id| serving().find(|seen| seen.id == id));
                 match now {
                     Some(seen) if seen.load.in_trouble => Some(Order::Finish(Some(seen.id))),
-                    Some(seen) if !seen.load.is_ready() => None,
+                    Some(seen) if !seen.load.up => None,
                     Some(_) | None => {
                         // Some may have left meanwhile.
                         todo.retain(|id| serving().any(|seen| seen.id == *id));
@@ -120,7 +120,7 @@ impl Pool {
             .iter()
             .filter(|seen| seen.role == Role::Serving && seen.client.is_none())
             .collect();
-        serving.sort_by_key(|seen| (!seen.load.is_ready(), seen.replica));
+        serving.sort_by_key(|seen| (!seen.load.up, seen.replica));
         let missing = least.saturating_sub(serving.len());
         let mut surplus: Vec<ServerId> = serving.iter().skip(most).map(|seen| seen.id).collect();
         let owned = |seen: &&Seen| seen.role == Role::Serving && seen.client.is_some();
@@ -141,9 +141,8 @@ impl Pool {
     fn note_risen(&mut self, seen: &[Seen]) {
         for member in &mut self.members {
             let state = seen.iter().find(|seen| seen.id == member.id);
-            member.risen |= state.is_some_and(|seen| {
-                seen.load.in_trouble || seen.load.is_ready() || seen.is_asleep()
-            });
+            member.risen |=
+                state.is_some_and(|seen| seen.load.in_trouble || seen.load.up || seen.is_asleep());
         }
     }
 
@@ -167,7 +166,7 @@ impl Pool {
         let most = most + usize::from(planted(Bug::ScaleOffByOne) && most > 1);
         let serving = || seen.iter().filter(|seen| seen.role == Role::Serving);
         let ready = || seen.iter().filter(|seen| seen.serves());
-        let under_way = |seen: &Seen| !seen.serves() && seen.load.state != ServerState::Failed;
+        let under_way = |seen: &Seen| !seen.load.up && seen.load.state != ServerState::Failed;
         if serving().count() >= most || ready().count() == 0 || serving().any(under_way) {
             return false;
         }
@@ -184,6 +183,8 @@ fn next_of_newcomers(seen: &[Seen]) -> Option<Order> {
         return Some(Order::RollBack(failed.id));
     }
     let ready = |seen: &Seen| seen.load.is_ready();
-    let enough = newcomers().all(ready) || planted(Bug::EarlySwitch) && newcomers().any(ready);
+    let up = |seen: &Seen| seen.load.up;
+    let enough = newcomers().all(up) && newcomers().any(ready)
+        || planted(Bug::EarlySwitch) && newcomers().any(ready);
     enough.then_some(Order::Switch)
 }

@@ -20,7 +20,7 @@ pub(crate) struct Seen {
 impl Seen {
     /// Whether it takes calls, and is to be given them.
     pub(crate) const fn serves(&self) -> bool {
-        matches!(self.role, Role::Serving) && self.load.is_ready()
+        matches!(self.role, Role::Serving) && self.load.is_ready() && !self.load.spared
     }
 
     pub(crate) const fn is_asleep(&self) -> bool {
@@ -35,7 +35,9 @@ impl Seen {
                 | ServerState::Starting
                 | ServerState::Probing
                 | ServerState::Handshaking
+                | ServerState::Warming
                 | ServerState::Ready
+                | ServerState::Unready
         )
     }
 
@@ -52,9 +54,9 @@ impl Seen {
     /// readiness first.
     fn place(&self) -> (u8, u8, u8, usize, u32) {
         let class = match self.role {
-            Role::Serving if self.load.is_ready() => 0,
-            Role::Serving if self.load.open => 1,
-            Role::Coming if self.load.open => 2,
+            Role::Serving if self.serves() => 0,
+            Role::Serving if self.load.open && !self.load.spared => 1,
+            Role::Coming if self.load.open && !self.load.spared => 2,
             Role::Serving => 3,
             Role::Coming => 4,
             Role::Leaving => 5,
@@ -108,15 +110,17 @@ impl Pool {
 const fn distance(state: ServerState) -> u8 {
     match state {
         ServerState::Ready => 0,
-        ServerState::Handshaking => 1,
-        ServerState::Probing => 2,
-        ServerState::Starting => 3,
-        ServerState::Waiting => 4,
-        ServerState::Closing => 5,
-        ServerState::Draining => 6,
-        ServerState::Backoff => 7,
-        ServerState::Asleep => 8,
-        ServerState::Stopped => 9,
-        ServerState::Failed => 10,
+        ServerState::Unready => 1,
+        ServerState::Warming => 2,
+        ServerState::Handshaking => 3,
+        ServerState::Probing => 4,
+        ServerState::Starting => 5,
+        ServerState::Waiting => 6,
+        ServerState::Closing => 7,
+        ServerState::Draining => 8,
+        ServerState::Backoff => 9,
+        ServerState::Asleep => 10,
+        ServerState::Stopped => 11,
+        ServerState::Failed => 12,
     }
 }

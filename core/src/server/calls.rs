@@ -45,6 +45,8 @@ pub(super) struct Call {
     pub(super) rounds: u32,
     /// What the last round adds to the request.
     pub(super) answers: Option<RoundAnswers>,
+    /// When and where it was last sent: the period of the breaker, and the incarnation.
+    pub(super) sent_in: (u64, u32),
     /// Whether it was handed to a server at all.
     pub(super) tried: bool,
     /// The progress last told.
@@ -119,6 +121,7 @@ impl Call {
             stage: Stage::Parked,
             rounds: 0,
             answers: None,
+            sent_in: (0, 0),
             tried: false,
             told: f64::NEG_INFINITY,
             lost: None,

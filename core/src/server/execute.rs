@@ -4,12 +4,14 @@ use std::{collections::BTreeSet, time::Duration};
 
 use super::{
     Context, Server,
+    breaker::Lesson,
     calls::{Call, Stage},
-    state::{After, State},
+    state::{After, Rotation, State},
     timers::Due,
 };
 use crate::{
     error::{CallError, Exit, Limit, Sent},
+    event::BreakerState,
     ids::CallId,
     input::{CallOptions, Request},
     link::Note,
@@ -56,8 +58,12 @@ impl Server {
         }
         *cx.next_ticket += 1;
         let new = Call::new(*cx.next_ticket, cx.now, request, options, &self.limits);
-        self.timers.insert(new.due, Due::Call(call));
+        let due = new.due;
+        self.timers.insert(due, Due::Call(call));
         self.calls.accept(call, new);
+        if self.breaker.admit(cx.now, call, due) {
+            self.tell_breaker(cx);
+        }
         self.settle(cx);
     }
 
@@ -97,6 +103,13 @@ impl Server {
             let (server, reason) = (self.name.clone(), self.why_unavailable());
             return Err(CallError::Unavailable { server, reason });
         }
+        if let Some(retry_after) = self.breaker_refuses(cx.now) {
+            let server = self.name.clone();
+            return Err(CallError::BreakerOpen {
+                server,
+                retry_after,
+            });
+        }
         let sendable = self.sendable();
         let queued = self.calls.queued_of(options.client);
         let of_client = self.limits.queue_of_client();
@@ -122,7 +135,9 @@ impl Server {
     /// How many more calls may be in flight now.
     pub(super) fn sendable(&self) -> usize {
         match &self.state {
-            State::Ready(live) if live.session.link.has_credit() => {
+            State::Ready(live)
+                if live.rotation == Rotation::In && live.session.link.has_credit() =>
+            {
                 self.limits.in_flight.saturating_sub(self.calls.in_flight())
             }
             State::Ready(_)
@@ -132,6 +147,7 @@ impl Server {
             | State::Starting(_)
             | State::Probing(_)
             | State::Handshaking(_)
+            | State::Warming(_)
             | State::Draining(..)
             | State::Closing(_)
             | State::Backoff(_)
@@ -162,8 +178,8 @@ impl Server {
             .spread((median.saturating_mul(queued) / lanes).clamp(least, most))
     }
 
-    /// Sends parked calls, in order, while the server takes them; while it drains, the next rounds
-    /// of those it has begun.
+    /// Sends parked calls, in order, while the server takes them; while it drains or is out of
+    /// rotation, the next rounds of those it has begun.
     pub(super) fn dispatch(&mut self, cx: &mut Context<'_>) {
         let extra = usize::from(planted(Bug::InFlightOffByOne));
         while self.calls.in_flight() < self.limits.in_flight + extra {
@@ -178,7 +194,13 @@ impl Server {
                 continue;
             }
             let live = match &mut self.state {
-                State::Ready(live) => live,
+                State::Ready(live)
+                    if live.rotation == Rotation::In
+                        || call.is_begun()
+                        || planted(Bug::UnreadySends) =>
+                {
+                    live
+                }
                 State::Draining(live, _) if call.is_begun() => live,
                 State::Stopped
                 | State::Asleep
@@ -186,6 +208,8 @@ impl Server {
                 | State::Starting(_)
                 | State::Probing(_)
                 | State::Handshaking(_)
+                | State::Warming(_)
+                | State::Ready(_)
                 | State::Draining(..)
                 | State::Closing(_)
                 | State::Backoff(_)
@@ -221,8 +245,10 @@ impl Server {
                         self.retries.earn(self.limits.retry_percent);
                     }
                     self.calls.move_to(id, Stage::Sent(request));
+                    let sent_in = (self.breaker.period(), self.incarnation);
                     if let Some(call) = self.calls.get_mut(id) {
                         call.tried = true;
+                        call.sent_in = sent_in;
                     }
                     if let Some(timeout) = again {
                         self.start_deadline_anew(cx.now, id, timeout);
@@ -337,6 +363,14 @@ impl Server {
         };
         self.timers.remove(call.due, Due::Call(id));
         self.on_less_busy(cx.now);
+        let (period, _) = call.sent_in;
+        let lesson = match &outcome {
+            // It waited for the application, or for its turn.
+            Err(CallError::TimedOut { .. }) if !matches!(call.stage, Stage::Sent(_)) => {
+                Lesson::None
+            }
+            outcome => Lesson::of(outcome.as_ref().err()),
+        };
         if let Stage::Asking(asking) = call.stage
             && !planted(Bug::QuestionLeak)
         {
@@ -349,16 +383,50 @@ impl Server {
             outcome,
             span,
         });
+        let limits = &self.limits;
+        if self.breaker.learn(cx.now, id, period, lesson, limits) {
+            self.tell_breaker(cx);
+            self.refuse_for_breaker(cx);
+        }
+    }
+
+    /// A breaker that opened refuses the calls that wait to be sent, too: their callers can go
+    /// elsewhere at once, and do not come all together when it closes.
+    fn refuse_for_breaker(&mut self, cx: &mut Context<'_>) {
+        if self.breaker.state() == BreakerState::Closed {
+            return;
+        }
+        let retry_after = self.breaker_refuses(cx.now).unwrap_or(RETRY_AFTER.0);
+        for id in self.calls.fresh_ids() {
+            // Those whose time is over say so themselves.
+            let due = self.calls.get(id).is_some_and(|call| call.due <= cx.now);
+            if due || !self.breaker.spares(id) {
+                continue;
+            }
+            if let Some(before) = self.calls.get(id).and_then(|call| call.lost.clone()) {
+                self.end_gone(cx, id, &before, Sent::Unknown);
+            } else if cx.relief {
+                self.hand_over(cx, id);
+            } else {
+                let server = self.name.clone();
+                let error = CallError::BreakerOpen {
+                    server,
+                    retry_after,
+                };
+                self.end_call(cx, id, Err(error));
+            }
+        }
     }
 
     /// Ends all that was under way in a session that is over, but for the calls that are made
-    /// again where the server comes `again`.
+    /// again where the server comes `again`. `own` says whether the end was the server's doing.
     pub(super) fn lose(
         &mut self,
         cx: &mut Context<'_>,
         session: Session,
         loss: &Loss,
         again: bool,
+        own: bool,
     ) {
         let lost: Vec<(CallId, Sent)> = session
             .into_lost()
@@ -371,11 +439,15 @@ impl Server {
         } else {
             BTreeSet::new()
         };
+        if own {
+            self.count_loss(cx, &lost);
+        }
         for (id, sent) in lost {
             // A round before this one ran for certain.
             let fresh = self.calls.get(id).is_some_and(|call| call.rounds == 0);
             let sent = if fresh { sent } else { Sent::Unknown };
-            if !again || !self.make_again(cx, id, loss, sent, &repeatable) {
+            let wanted = again && !self.breaker.spares(id);
+            if !wanted || !self.make_again(cx, id, loss, sent, &repeatable) {
                 self.end_gone(cx, id, loss, sent);
             }
         }
@@ -388,6 +460,27 @@ impl Server {
         self.lose_checks(cx);
         let open = std::mem::take(&mut self.questions);
         self.tell_withdrawn(cx, open.into_keys());
+    }
+
+    /// Lets the breaker know of the calls that were lost with a session, also of those that are
+    /// made again, and before it is known which.
+    fn count_loss(&mut self, cx: &mut Context<'_>, lost: &[(CallId, Sent)]) {
+        let unsent = lost.iter().filter(|(_, sent)| *sent == Sent::No);
+        let unsent: BTreeSet<CallId> = unsent.map(|(id, _)| *id).collect();
+        for id in self.calls.begun_ids() {
+            let Some(call) = self.calls.get(id) else {
+                continue;
+            };
+            let (period, incarnation) = call.sent_in;
+            if call.rounds == 0 && unsent.contains(&id) {
+                continue;
+            }
+            let lesson = Lesson::Ended(incarnation);
+            if self.breaker.learn(cx.now, id, period, lesson, &self.limits) {
+                self.tell_breaker(cx);
+                self.refuse_for_breaker(cx);
+            }
+        }
     }
 
     /// Ends the calls that were never sent, and wait for a server that will not come; leaves them

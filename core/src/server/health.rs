@@ -1,43 +1,50 @@
-//! Whether a server answers: on request, and in intervals of its own.
+//! The questions that tell whether a server is well: who asks, and what an answer says.
 
 use std::time::Duration;
 
-use super::{
-    Context, Server,
-    state::{After, Cause, State},
-    timers::Timer,
-};
+use super::{Context, Server, state::State};
 use crate::{
-    error::Failure,
+    config::Probe,
     event::{Health, ServerState},
     ids::CommandId,
     link::Note,
-    session::Purpose,
+    session::{Fault, Purpose},
     time::Time,
-    wire::Era,
+    wire::{
+        Era, RawJson,
+        bodies::{self, Outcome},
+        params,
+    },
 };
 
-/// A health check under way.
+const METHOD_NOT_FOUND: i64 = -32601;
+/// Least time between two questions of the same kind.
+pub(super) const INTERVAL_MIN: Duration = Duration::from_millis(1);
+
+/// A question under way.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Check {
-    /// The command that asked for it; absent where the interval did.
-    command: Option<CommandId>,
+    asker: Asker,
     asked: Time,
 }
 
-/// What is known of a server that may hang.
-///
-/// Slow is not dead: a server that says anything at all is alive, and so is one that works on
-/// calls, until one of them has timed out with not a word in between.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Liveness {
-    /// Checks in a row that came to nothing.
-    missed: u32,
-    heard: Time,
-    /// A call timed out, and nothing was heard since.
-    call_lost: bool,
-    /// When the next check is due.
-    due: Time,
+/// Who wants to know.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Asker {
+    Command(CommandId),
+    Startup,
+    Readiness,
+    Liveness,
+}
+
+/// What a question came to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum Finding {
+    Well,
+    /// It lives, and is not well.
+    Unwell(String),
+    /// No answer that could be read.
+    Nothing(String),
 }
 
 impl Server {
@@ -51,7 +58,7 @@ impl Server {
             State::Ready(live) if !live.session.link.has_credit() => {
                 "does not read its input".to_owned()
             }
-            State::Ready(_) => match self.ask_for_life(cx, Some(command)) {
+            State::Ready(_) => match self.ask_after(cx, Asker::Command(command)) {
                 Ok(()) => return,
                 Err(problem) => problem,
             },
@@ -62,84 +69,58 @@ impl Server {
             | State::Starting(_)
             | State::Probing(_)
             | State::Handshaking(_)
+            | State::Warming(_)
             | State::Draining(..)
-            | State::Closing(_) => format!("is {}", self.state.word()),
+            | State::Closing(_) => {
+                let why = self.unwell().map(|why| format!(": {why}"));
+                format!("is {}{}", self.state.word(), why.unwrap_or_default())
+            }
         };
         let health = self.health(None, Some(problem));
         cx.out.note(Note::Checked(command, health));
     }
 
-    /// The server is ready: the first interval begins.
-    pub(super) fn begin_liveness(&mut self, now: Time) {
-        self.liveness = Liveness {
-            heard: now,
-            ..Liveness::default()
-        };
-        self.arm_liveness(now);
-    }
-
-    /// The server said something.
-    pub(super) const fn on_heard(&mut self, now: Time) {
-        self.liveness.missed = 0;
-        self.liveness.heard = now;
-        self.liveness.call_lost = false;
-    }
-
-    /// A call that was sent timed out.
-    pub(super) const fn on_call_lost(&mut self) {
-        self.liveness.call_lost = true;
-    }
-
-    /// An interval is over.
-    pub(super) fn on_liveness_due(&mut self, cx: &mut Context<'_>) {
-        let late = cx.now.since(self.liveness.due);
-        self.arm_liveness(cx.now);
-        let State::Ready(live) = &self.state else {
-            return;
-        };
-        // After a suspension of the host nobody had the time to answer.
-        if late > self.limits.health_interval {
-            self.liveness.missed = 0;
-            return;
-        }
-        let under_way = self.checks.values().any(|check| check.command.is_none());
-        if under_way {
-            return;
-        }
-        if live.session.link.has_credit() {
-            // A question that cannot be put is missed at its deadline like one that is ignored.
-            drop(self.ask_for_life(cx, None));
-        } else if cx.now.since(self.liveness.heard) >= self.limits.health_interval {
-            // It was silent for the whole interval, and does not read the question either.
-            self.on_missed(cx, self.liveness.heard);
-        }
-    }
-
-    /// A check ended; `problem` tells why it came to nothing, where it did.
-    pub(super) fn on_checked(
+    /// A question was answered.
+    pub(super) fn on_check_answered(
         &mut self,
         cx: &mut Context<'_>,
         request: u64,
-        problem: Option<String>,
+        outcome: Result<RawJson, Fault>,
     ) {
         let Some(check) = self.checks.remove(&request) else {
             return;
         };
-        match check.command {
-            Some(command) => {
-                let latency = problem.is_none().then(|| cx.now.since(check.asked));
-                let health = self.health(latency, problem);
-                cx.out.note(Note::Checked(command, health));
-            }
-            None if problem.is_some() => self.on_missed(cx, check.asked),
-            None => {}
+        let era = self.state.live().and_then(|live| live.session.era());
+        let finding = judge(self.question(check.asker), era, outcome);
+        self.on_found(cx, check, finding);
+    }
+
+    /// A question was to be answered at `due`, and was not.
+    pub(super) fn on_check_due(
+        &mut self,
+        cx: &mut Context<'_>,
+        request: u64,
+        due: Time,
+        reason: String,
+    ) {
+        let Some(check) = self.checks.remove(&request) else {
+            return;
+        };
+        let interval = match check.asker {
+            Asker::Command(_) | Asker::Startup => Duration::MAX,
+            Asker::Readiness => self.limits.readiness_interval.max(INTERVAL_MIN),
+            Asker::Liveness => self.limits.health_interval,
+        };
+        // After a suspension of the host nobody had the time to answer.
+        if cx.now.since(due) <= interval {
+            self.on_found(cx, check, Finding::Nothing(reason));
         }
     }
 
     /// Ends the checks that were under way in a session that is over.
     pub(super) fn lose_checks(&mut self, cx: &mut Context<'_>) {
         for check in std::mem::take(&mut self.checks).into_values() {
-            if let Some(command) = check.command {
+            if let Asker::Command(command) = check.asker {
                 let mut health = self.health(None, Some("ended before it answered".to_owned()));
                 health.state = ServerState::Closing;
                 cx.out.note(Note::Checked(command, health));
@@ -147,49 +128,74 @@ impl Server {
         }
     }
 
-    fn on_missed(&mut self, cx: &mut Context<'_>, asked: Time) {
-        let busy = self.calls.in_flight() > 0 && !self.liveness.call_lost;
-        if self.liveness.heard > asked || busy {
-            self.liveness.missed = 0;
-            return;
-        }
-        self.liveness.missed += 1;
-        let checks = self.liveness.missed;
-        if checks >= self.limits.health_failures && matches!(self.state, State::Ready(_)) {
-            self.meter.counts.crashes += 1;
-            let failure = Failure::Unresponsive { checks };
-            self.begin_close(cx, After::Fail(Cause::Known(failure)));
-        }
-    }
-
-    fn ask_for_life(
-        &mut self,
-        cx: &mut Context<'_>,
-        command: Option<CommandId>,
-    ) -> Result<(), String> {
-        let State::Ready(live) = &mut self.state else {
+    /// Puts the question of `asker` to a server whose session is open.
+    pub(super) fn ask_after(&mut self, cx: &mut Context<'_>, asker: Asker) -> Result<(), String> {
+        let question = self.question(asker).clone();
+        let (State::Warming(live) | State::Ready(live)) = &mut self.state else {
             return Ok(());
         };
-        let method = match live.session.era() {
-            Some(Era::Modern) => "server/discover",
-            Some(Era::Legacy) | None => "ping",
+        let (method, params) = match &question {
+            Probe::None => return Ok(()),
+            Probe::Ping => match live.session.era() {
+                Some(Era::Modern) => ("server/discover", None),
+                Some(Era::Legacy) | None => ("ping", None),
+            },
+            Probe::Tool(name) => {
+                let params = RawJson::from_valid(params::tool_call(name, None));
+                ("tools/call", Some(params))
+            }
         };
         let request = live
             .session
-            .request(method, None, &[], Purpose::Health, false, cx.out)
+            .request(method, params.as_ref(), &[], Purpose::Health, false, cx.out)
             .map_err(|error| error.to_string())?;
         let asked = cx.now;
-        self.checks.insert(request, Check { command, asked });
+        self.checks.insert(request, Check { asker, asked });
         self.arm_request(cx.now, request);
         Ok(())
     }
 
-    /// Begins an interval, where there is to be one.
-    pub(super) fn arm_liveness(&mut self, now: Time) {
-        self.timers.disarm(Timer::Health);
-        if matches!(self.state, State::Ready(_)) && !self.limits.health_interval.is_zero() {
-            self.liveness.due = now.after(self.limits.health_interval);
-            self.timers.arm(Timer::Health, self.liveness.due);
+    /// Whether a question of `asker` waits for its answer.
+    pub(super) fn is_asked(&self, asker: Asker) -> bool {
+        self.checks.values().any(|check| check.asker == asker)
+    }
+
+    /// Whatever answers the questions of `asker` under way, it is of no interest.
+    pub(super) fn forget_checks(&mut self, asker: Asker) {
+        self.checks.retain(|_, check| check.asker != asker);
+    }
+
+    const fn question(&self, asker: Asker) -> &Probe {
+        match asker {
+            Asker::Command(_) => &Probe::Ping,
+            Asker::Startup => &self.probes.startup,
+            Asker::Readiness => &self.probes.readiness,
+            Asker::Liveness => &self.probes.liveness,
+        }
+    }
+
+    fn on_found(&mut self, cx: &mut Context<'_>, check: Check, finding: Finding) {
+        match (check.asker, finding) {
+            (Asker::Command(command), Finding::Nothing(problem)) => {
+                let health = self.health(None, Some(problem));
+                cx.out.note(Note::Checked(command, health));
+            }
+            // An error is an answer too.
+            (Asker::Command(command), Finding::Well | Finding::Unwell(_)) => {
+                let problem = self.unwell().map(|why| format!("gets no new calls: {why}"));
+                let health = self.health(Some(cx.now.since(check.asked)), problem);
+                cx.out.note(Note::Checked(command, health));
+            }
+            (Asker::Startup, Finding::Well) => self.become_ready(cx),
+            (Asker::Startup, Finding::Unwell(problem) | Finding::Nothing(problem)) => {
+                self.startup.on_unwell(problem);
+            }
+            (Asker::Readiness, Finding::Well) => self.on_well(cx),
+            (Asker::Readiness, Finding::Unwell(problem) | Finding::Nothing(problem)) => {
+                self.on_unwell(cx, problem);
+            }
+            (Asker::Liveness, Finding::Nothing(_)) => self.on_missed(cx, check.asked),
+            (Asker::Liveness, Finding::Well | Finding::Unwell(_)) => {}
         }
     }
 
@@ -198,8 +204,42 @@ impl Server {
             server: self.name.clone(),
             replica: self.replica,
             state: self.state.word(),
+            breaker: self.breaker.state(),
             latency,
             problem,
         }
+    }
+}
+
+/// What an answer to this question says of the server.
+fn judge(question: &Probe, era: Option<Era>, outcome: Result<RawJson, Fault>) -> Finding {
+    let result = match outcome {
+        Ok(result) => result,
+        Err(Fault::Protocol(message)) => return Finding::Nothing(message),
+        // It answers, though it does not know the question.
+        Err(Fault::Rpc(error)) if *question == Probe::Ping && error.code == METHOD_NOT_FOUND => {
+            return Finding::Well;
+        }
+        Err(Fault::Rpc(error)) => return Finding::Unwell(error.to_string()),
+    };
+    let Probe::Tool(name) = question else {
+        return Finding::Well;
+    };
+    if era == Some(Era::Modern) {
+        match bodies::outcome(&result) {
+            Ok(Outcome::Complete) => {}
+            Ok(Outcome::InputRequired(_)) => {
+                return Finding::Unwell(format!("{name} asks for input"));
+            }
+            Ok(Outcome::Unknown(kind)) => {
+                return Finding::Unwell(format!("the result of {name} is of type {kind:?}"));
+            }
+            Err(message) => return Finding::Unwell(message),
+        }
+    }
+    if bodies::is_error(&result) {
+        Finding::Unwell(format!("{name} failed"))
+    } else {
+        Finding::Well
     }
 }

@@ -13,6 +13,7 @@ use super::{
 use crate::{
     effect::Effect,
     error::Failure,
+    event::Event,
     link::Note,
     planted::{Bug, planted},
     time::Time,
@@ -48,9 +49,15 @@ impl Server {
             State::Ready(live) => {
                 let wait = grace.unwrap_or(self.limits.drain_timeout);
                 self.timers.arm(Timer::Drain, cx.now.after(wait));
-                self.timers.disarm(Timer::Listen);
-                self.timers.disarm(Timer::Health);
-                self.timers.disarm(Timer::Idle);
+                for timer in [
+                    Timer::Listen,
+                    Timer::Health,
+                    Timer::Readiness,
+                    Timer::Page,
+                    Timer::Idle,
+                ] {
+                    self.timers.disarm(timer);
+                }
                 self.catalog.abandon();
                 self.enter(cx, State::Draining(live, after));
             }
@@ -64,7 +71,10 @@ impl Server {
                 closing.after = later(closing.after, after);
                 self.state = State::Closing(closing);
             }
-            state @ (State::Starting(_) | State::Probing(_) | State::Handshaking(_)) => {
+            state @ (State::Starting(_)
+            | State::Probing(_)
+            | State::Handshaking(_)
+            | State::Warming(_)) => {
                 self.state = state;
                 self.begin_close(cx, after);
             }
@@ -97,7 +107,9 @@ impl Server {
     fn enter_closing(&mut self, cx: &mut Context<'_>, after: After) -> bool {
         let (live, was_ready) = match std::mem::replace(&mut self.state, State::Stopped) {
             State::Starting(_) => (None, false),
-            State::Probing(live) | State::Handshaking(live) => (Some(live), false),
+            State::Probing(live) | State::Handshaking(live) | State::Warming(live) => {
+                (Some(live), false)
+            }
             State::Ready(live) | State::Draining(live, _) => (Some(live), true),
             same @ (State::Stopped
             | State::Asleep
@@ -116,6 +128,9 @@ impl Server {
             Timer::Listen,
             Timer::Health,
             Timer::Idle,
+            Timer::Startup,
+            Timer::Readiness,
+            Timer::Page,
         ] {
             self.timers.disarm(timer);
         }
@@ -160,7 +175,22 @@ impl Server {
         if let State::Closing(closing) = &mut self.state {
             closing.killed = true;
         }
+        if !planted(Bug::KillWaitForgotten) {
+            self.timers
+                .arm(Timer::KillWait, cx.now.after(self.limits.kill_wait));
+        }
         cx.out.effect(Effect::Kill { link: self.link() });
+    }
+
+    /// Below the last rung: a process that even SIGKILL does not end holds up nobody else.
+    pub(super) fn abandon(&self, cx: &mut Context<'_>) {
+        cx.out.event(Event::Abandoned {
+            server: self.name.clone(),
+            replica: self.replica,
+            incarnation: self.incarnation,
+            pid: self.pid,
+        });
+        cx.out.effect(Effect::Abandon { link: self.link() });
     }
 
     /// Nothing is left of the incarnation.
@@ -187,7 +217,8 @@ impl Server {
         let loss = self.loss(&after, exit);
         if let Some(live) = live {
             let again = self.comes_again(cx.now, &after, &loss, was_ready);
-            self.lose(cx, live.session, &loss, again);
+            let own = matches!(after, After::Fail(_));
+            self.lose(cx, live.session, &loss, again, own);
         }
         self.arrive(cx, after, Some((loss, was_ready)));
     }
@@ -260,6 +291,7 @@ impl Server {
             Cause::Ended => Failure::EndedEarly { exit, stderr_tail },
             Cause::StartTimedOut => Failure::StartTimedOut {
                 after: self.limits.start_timeout,
+                probe: self.startup.problem().map(str::to_owned),
                 stderr_tail,
             },
             Cause::Known(failure) => failure,

@@ -4,13 +4,22 @@ use std::time::Duration;
 
 use super::{
     Context, Server,
-    state::{After, Cause, Closing, Live, Opening, State},
+    startup::Startup,
+    state::{After, Cause, Closing, Live, Opening, Rotation, State},
     timers::Timer,
     waiting::Wait,
 };
 use crate::{
-    config::Kind, effect::Effect, error::Failure, event::CatalogKind, input::Signal, link::Link,
-    session::Session, time::Time, wire::Era,
+    config::{Kind, Probe},
+    effect::Effect,
+    error::Failure,
+    event::CatalogKind,
+    input::Signal,
+    link::Link,
+    planted::{Bug, planted},
+    session::Session,
+    time::Time,
+    wire::Era,
 };
 
 /// How long a server is taken to be legacy after it proved to be. A server that was upgraded still
@@ -41,6 +50,8 @@ impl Server {
     /// What it failed of before is forgiven.
     pub(crate) fn begin_anew(&mut self, cx: &mut Context<'_>) {
         self.budget.forgive();
+        // What comes is wanted: it is judged afresh, and not by what is lost on the way.
+        self.reset_breaker(cx);
         self.leave(cx, After::Restart, None);
     }
 
@@ -48,7 +59,11 @@ impl Server {
     /// way out. What it failed of itself is neither forgiven nor added to.
     pub(crate) fn begin_anew_in_company(&mut self, cx: &mut Context<'_>) {
         match &self.state {
-            State::Starting(_) | State::Probing(_) | State::Handshaking(_) | State::Ready(_) => {
+            State::Starting(_)
+            | State::Probing(_)
+            | State::Handshaking(_)
+            | State::Warming(_)
+            | State::Ready(_) => {
                 self.leave(cx, After::Restart, None);
             }
             State::Stopped
@@ -135,7 +150,7 @@ impl Server {
     pub(super) fn on_timer(&mut self, cx: &mut Context<'_>, timer: Timer) {
         let link = self.link();
         match timer {
-            Timer::Start => self.begin_close(cx, After::Fail(Cause::StartTimedOut)),
+            Timer::Start => self.on_start_due(cx),
             Timer::Probe => {
                 if let Some(live) = self.state.live_mut() {
                     live.session.on_probe_timeout(cx.out);
@@ -153,17 +168,26 @@ impl Server {
                     .arm(Timer::Terminate, cx.now.after(self.limits.terminate_wait));
             }
             Timer::Terminate | Timer::ExitWait => self.kill(cx),
+            Timer::KillWait => self.abandon(cx),
             Timer::Listen => self.listen_again(cx),
             Timer::Health => self.on_liveness_due(cx),
+            Timer::Startup => self.on_startup_due(cx),
+            Timer::Readiness => self.on_readiness_due(cx),
+            Timer::Page => self.on_page_due(cx.now),
             Timer::Backoff | Timer::Revive => self.rest_or_start(cx),
             Timer::Idle => self.on_idle_due(cx),
             Timer::Dependency => self.give_up_dependency(cx),
             // Not single timers: they are dealt with where they are taken.
-            Timer::Refresh | Timer::Call | Timer::Request | Timer::Round | Timer::Turn => {}
+            Timer::Refresh
+            | Timer::Call
+            | Timer::Request
+            | Timer::Round
+            | Timer::Input
+            | Timer::Turn => {}
         }
     }
 
-    /// Follows the session from probe to handshake, and to readiness.
+    /// Follows the session from probe to handshake, and to what comes when it is open.
     pub(super) fn sync_stage(&mut self, cx: &mut Context<'_>) {
         let (probing, open) = match &self.state {
             State::Probing(live) | State::Handshaking(live) => {
@@ -173,6 +197,7 @@ impl Server {
             | State::Asleep
             | State::Waiting(_)
             | State::Starting(_)
+            | State::Warming(_)
             | State::Ready(_)
             | State::Draining(..)
             | State::Closing(_)
@@ -180,7 +205,9 @@ impl Server {
             | State::Failed(_) => return,
         };
         let next = match std::mem::replace(&mut self.state, State::Stopped) {
-            State::Probing(live) | State::Handshaking(live) if open.is_some() => State::Ready(live),
+            State::Probing(live) | State::Handshaking(live) if open.is_some() => {
+                State::Warming(live)
+            }
             State::Probing(live) if !probing => State::Handshaking(live),
             State::Handshaking(live) if probing => State::Probing(live),
             same @ (State::Stopped
@@ -189,6 +216,7 @@ impl Server {
             | State::Starting(_)
             | State::Probing(_)
             | State::Handshaking(_)
+            | State::Warming(_)
             | State::Ready(_)
             | State::Draining(..)
             | State::Closing(_)
@@ -204,20 +232,52 @@ impl Server {
         } else {
             self.timers.disarm(Timer::Probe);
         }
-        self.enter(cx, next);
-        if open.is_some() {
-            cx.starts.give_back(self.id);
-            self.on_ready(cx.now);
+        if open.is_none() {
+            self.enter(cx, next);
+        } else if self.probes.startup == Probe::None || planted(Bug::StartupSkipped) {
+            self.state = next;
+            self.become_ready(cx);
+        } else {
+            self.enter(cx, next);
+            self.begin_startup(cx);
+        }
+    }
+
+    /// The session is open, and the server has started up.
+    pub(super) fn become_ready(&mut self, cx: &mut Context<'_>) {
+        match std::mem::replace(&mut self.state, State::Stopped) {
+            State::Warming(live) => self.enter(cx, State::Ready(live)),
+            same @ (State::Stopped
+            | State::Asleep
+            | State::Waiting(_)
+            | State::Starting(_)
+            | State::Probing(_)
+            | State::Handshaking(_)
+            | State::Ready(_)
+            | State::Draining(..)
+            | State::Closing(_)
+            | State::Backoff(_)
+            | State::Failed(_)) => {
+                self.state = same;
+                return;
+            }
+        }
+        cx.starts.give_back(self.id);
+        self.timers.disarm(Timer::Start);
+        self.timers.disarm(Timer::Startup);
+        self.on_ready(cx.now);
+        if self.breaker.on_ready() {
+            self.tell_breaker(cx);
         }
     }
 
     fn on_ready(&mut self, now: Time) {
-        self.timers.disarm(Timer::Start);
         self.budget.on_ready(now);
         self.subscriptions.clear();
         self.begin_liveness(now);
         self.on_less_busy(now);
         self.arm_idle(now);
+        self.begin_readiness(now);
         let State::Ready(live) = &self.state else {
             return;
         };
@@ -265,10 +325,11 @@ impl Server {
         self.incarnation += 1;
         self.pid = None;
         self.violations_told = 0;
+        self.startup = Startup::default();
         self.log.clear();
         self.meter.counts.starts += 1;
-        self.timers
-            .arm(Timer::Start, cx.now.after(self.limits.start_timeout));
+        self.start_due = cx.now.after(self.limits.start_timeout);
+        self.timers.arm(Timer::Start, self.start_due);
         cx.out.effect(Effect::Open {
             link: self.link(),
             server: self.name.clone(),
@@ -280,7 +341,8 @@ impl Server {
 
     /// Asks for the subscription again. What changed between the two was not told.
     fn listen_again(&mut self, cx: &mut Context<'_>) {
-        let State::Ready(live) = &mut self.state else {
+        let ready = self.is_ready();
+        let (State::Warming(live) | State::Ready(live)) = &mut self.state else {
             return;
         };
         if !live.session.link.has_credit() {
@@ -291,7 +353,7 @@ impl Server {
             return;
         }
         live.session.listen(cx.out);
-        for kind in CatalogKind::VALUES {
+        for kind in CatalogKind::VALUES.into_iter().filter(|_| ready) {
             self.catalog.on_changed(cx.now, kind, &self.limits);
         }
     }
@@ -305,6 +367,7 @@ impl Server {
             | State::Asleep
             | State::Probing(_)
             | State::Handshaking(_)
+            | State::Warming(_)
             | State::Ready(_)
             | State::Waiting(_)
             | State::Draining(..)
@@ -322,6 +385,7 @@ impl Server {
             opening,
             exit: None,
             eof: false,
+            rotation: Rotation::In,
         };
         let state = match opening {
             Opening::Probe => {
@@ -355,6 +419,7 @@ impl Server {
             | State::Asleep
             | State::Probing(_)
             | State::Handshaking(_)
+            | State::Warming(_)
             | State::Ready(_)
             | State::Waiting(_)
             | State::Draining(..)
@@ -368,7 +433,11 @@ impl Server {
     pub(super) fn on_session_failed(&mut self, cx: &mut Context<'_>, failure: Failure) {
         let after = match &self.state {
             State::Draining(_, after) => after.clone(),
-            State::Starting(_) | State::Probing(_) | State::Handshaking(_) | State::Ready(_) => {
+            State::Starting(_)
+            | State::Probing(_)
+            | State::Handshaking(_)
+            | State::Warming(_)
+            | State::Ready(_) => {
                 self.meter.counts.crashes += 1;
                 After::Fail(Cause::Known(failure))
             }
@@ -398,7 +467,11 @@ impl Server {
             {
                 After::Respawn
             }
-            State::Probing(_) | State::Handshaking(_) | State::Starting(_) | State::Ready(_) => {
+            State::Probing(_)
+            | State::Handshaking(_)
+            | State::Starting(_)
+            | State::Warming(_)
+            | State::Ready(_) => {
                 self.meter.counts.crashes += 1;
                 After::Fail(Cause::Ended)
             }

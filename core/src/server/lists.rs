@@ -50,6 +50,7 @@ impl Server {
             | State::Starting(_)
             | State::Probing(_)
             | State::Handshaking(_)
+            | State::Warming(_)
             | State::Backoff(_) => None,
             State::Draining(_, after) if after.is_temporary() => None,
             State::Closing(closing) if closing.after.is_temporary() => None,

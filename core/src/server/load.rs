@@ -4,12 +4,18 @@ use std::time::Duration;
 
 use super::{
     Context, Server,
+    breaker::Lesson,
     calls::Call,
     state::{After, State},
     timers::{Due, Timer},
 };
 use crate::{
-    config::Restart, error::CommandError, event::ServerState, ids::CallId, link::Note, time::Time,
+    config::Restart,
+    error::{CallError, CommandError},
+    event::{BreakerState, ServerState},
+    ids::CallId,
+    link::Note,
+    time::Time,
 };
 
 /// Least time without work that is looked for.
@@ -21,6 +27,10 @@ pub(crate) struct Load {
     pub(crate) state: ServerState,
     /// Whether it failed, or waits in vain to start.
     pub(crate) in_trouble: bool,
+    /// Whether its session is open, so that it has something to lose.
+    pub(crate) up: bool,
+    /// Whether it is spared calls, because too many were lost lately.
+    pub(crate) spared: bool,
     /// Whether calls may wait for it, so that they are not refused for its state.
     pub(crate) open: bool,
     /// Calls for which it has a place, in its queue or at once.
@@ -74,14 +84,21 @@ pub(super) struct Idle {
 }
 
 impl Server {
-    pub(crate) fn load(&self) -> Load {
+    pub(crate) fn load(&self, now: Time) -> Load {
         let (in_flight, queued) = (self.calls.in_flight(), self.calls.queued());
-        let spare = self.sendable().saturating_sub(queued);
+        // While the breaker is not closed, one call may try.
+        let most = match self.breaker.state() {
+            BreakerState::Closed => usize::MAX,
+            BreakerState::Open | BreakerState::HalfOpen => 1,
+        };
+        let spare = self.sendable().saturating_sub(queued).min(most);
         Load {
             state: self.state.word(),
             in_trouble: self.trouble().is_some(),
+            up: self.is_ready(),
+            spared: self.breaker_refuses(now).is_some(),
             open: self.is_open(),
-            places: self.places(),
+            places: self.places().min(most),
             spare,
             full: in_flight >= self.limits.in_flight,
             in_flight,
@@ -113,6 +130,7 @@ impl Server {
             | State::Starting(_)
             | State::Probing(_)
             | State::Handshaking(_)
+            | State::Warming(_)
             | State::Ready(_)
             | State::Backoff(_) => true,
             State::Draining(_, after) => after.is_temporary(),
@@ -136,22 +154,46 @@ impl Server {
         let mut ids = self.calls.fresh_ids();
         ids.retain(|id| self.calls.get(*id).is_some_and(|call| call.lost.is_none()));
         for id in ids.into_iter().take(most) {
-            if let Some(call) = self.calls.remove(id) {
-                self.timers.remove(call.due, Due::Call(id));
-                self.idle.last_busy = cx.now;
-                cx.out.note(Note::Unserved(id, Box::new(Parked(call))));
-            }
+            self.hand_over(cx, id);
         }
+    }
+
+    /// Leaves a call that was never sent to whoever shares calls out.
+    pub(super) fn hand_over(&mut self, cx: &mut Context<'_>, id: CallId) {
+        let Some(call) = self.calls.remove(id) else {
+            return;
+        };
+        self.timers.remove(call.due, Due::Call(id));
+        self.on_less_busy(cx.now);
+        let (period, _) = call.sent_in;
+        // Where it was the one that tries, another may.
+        if self
+            .breaker
+            .learn(cx.now, id, period, Lesson::None, &self.limits)
+        {
+            self.tell_breaker(cx);
+        }
+        cx.out.note(Note::Unserved(id, Box::new(Parked(call))));
     }
 
     /// Takes over a call that another server accepted. It keeps its deadline and its place in the
     /// order of acceptance, and is not refused for want of room.
     pub(crate) fn adopt(&mut self, cx: &mut Context<'_>, id: CallId, parked: Parked) {
         let Parked(call) = parked;
-        self.timers.insert(call.due, Due::Call(id));
+        let due = call.due;
+        self.timers.insert(due, Due::Call(id));
         self.calls.accept(id, call);
         if !self.is_open() {
             self.refuse_call(cx, id, None);
+        } else if let Some(retry_after) = self.breaker_refuses(cx.now) {
+            let server = self.name.clone();
+            let error = CallError::BreakerOpen {
+                server,
+                retry_after,
+            };
+            self.end_call(cx, id, Err(error));
+        } else if self.breaker.admit(cx.now, id, due) {
+            self.tell_breaker(cx);
         }
         self.settle(cx);
     }

@@ -1,18 +1,22 @@
 //! One supervised server: its life, its queue, its deadlines, its counts.
 
+mod breaker;
 mod calls;
 mod execute;
 mod health;
 mod ladder;
 mod lifecycle;
 mod lists;
+mod liveness;
 mod load;
 mod log;
 mod queue;
+mod readiness;
 mod restart;
 mod retry;
 mod rounds;
 mod sleep;
+mod startup;
 mod state;
 mod timers;
 mod updates;
@@ -21,25 +25,30 @@ mod waiting;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
+    time::Duration,
 };
 
 pub(crate) use self::load::{Load, Parked};
 pub use self::timers::{Deadline, Timer};
 use self::{
+    breaker::Breaker,
     calls::Calls,
-    health::{Check, Liveness},
+    health::{Asker, Check},
+    liveness::Liveness,
     load::Idle,
     log::LogRing,
+    readiness::Readiness,
     restart::Budget,
     retry::RetryBudget,
     rounds::Asked,
-    state::State,
+    startup::Startup,
+    state::{Live, Rotation, State},
     timers::{Due, Timers},
 };
 pub(crate) use self::{execute::check_request, sleep::is_lazy};
 use crate::{
-    config::{Kind, Restart, Retry, ServerConfig, ServerLimits},
-    event::{CatalogKind, Event, ReplicaInfo, ServerInfo, ServerState},
+    config::{Kind, Probes, Restart, Retry, ServerConfig, ServerLimits},
+    event::{BreakerState, CatalogKind, Event, ReplicaInfo, ServerInfo, ServerState},
     fleet::{Order, Starts},
     ids::{InputId, LinkId, ServerId, ServerName},
     link::{Note, Outbox},
@@ -84,6 +93,7 @@ pub(crate) struct Server {
     retry: Retry,
     retries: RetryBudget,
     limits: ServerLimits,
+    probes: Probes,
     offer: Arc<Offer>,
     state: State,
     incarnation: u32,
@@ -91,11 +101,16 @@ pub(crate) struct Server {
     /// Until when the server is taken to speak the legacy era without being asked.
     legacy_until: Time,
     calls: Calls,
+    breaker: Breaker,
     catalog: Catalog,
     questions: BTreeMap<InputId, Asked>,
     /// Health checks under way, by request.
     checks: BTreeMap<u64, Check>,
+    startup: Startup,
+    readiness: Readiness,
     liveness: Liveness,
+    /// When the server must be ready.
+    start_due: Time,
     /// Deadlines of the machine's own requests, to take them back.
     request_due: BTreeMap<u64, Time>,
     idle: Idle,
@@ -124,6 +139,7 @@ impl Server {
             restart,
             retry,
             limits,
+            probes,
             ..
         } = config;
         Self {
@@ -139,16 +155,21 @@ impl Server {
             retries: RetryBudget::default(),
             log: LogRing::new(limits.log_bytes),
             limits,
+            probes,
             offer,
             state: State::Stopped,
             incarnation: last_incarnation,
             pid: None,
             legacy_until: Time::ZERO,
             calls: Calls::default(),
+            breaker: Breaker::default(),
             catalog: Catalog::default(),
             questions: BTreeMap::new(),
             checks: BTreeMap::new(),
+            startup: Startup::default(),
+            readiness: Readiness::default(),
             liveness: Liveness::default(),
+            start_due: Time::ZERO,
             request_due: BTreeMap::new(),
             idle: Idle::default(),
             subscriptions: BTreeSet::new(),
@@ -168,6 +189,7 @@ impl Server {
                     Due::Call(call) => self.on_call_due(cx, call),
                     Due::Request(request) => self.on_request_due(cx, request),
                     Due::Round(call) => self.on_round_due(call),
+                    Due::Input(input) => self.on_input_due(cx, input),
                 }
             } else {
                 break;
@@ -176,19 +198,32 @@ impl Server {
         self.settle(cx);
     }
 
-    /// Takes new limits and other policies without touching the incarnation.
-    pub(crate) fn retune(
-        &mut self,
-        cx: &mut Context<'_>,
-        restart: Restart,
-        retry: Retry,
-        limits: ServerLimits,
-    ) {
+    /// Takes new limits, probes and other policies without touching the incarnation.
+    pub(crate) fn retune(&mut self, cx: &mut Context<'_>, config: ServerConfig) {
+        let ServerConfig {
+            restart,
+            retry,
+            probes,
+            limits,
+            ..
+        } = config;
         self.restart = restart;
         self.retry = retry;
-        let interval = self.limits.health_interval;
-        self.take_limits(limits);
-        if self.limits.health_interval != interval {
+        let before = self.limits.clone();
+        self.take_limits(cx, limits);
+        let asked = std::mem::replace(&mut self.probes, probes);
+        if asked.startup != self.probes.startup {
+            self.change_startup(cx);
+        }
+        if asked.readiness != self.probes.readiness {
+            self.change_readiness(cx);
+        } else if self.limits.readiness_interval != before.readiness_interval {
+            self.arm_readiness(cx.now);
+        }
+        if asked.liveness != self.probes.liveness
+            || self.limits.health_interval != before.health_interval
+        {
+            self.forget_checks(Asker::Liveness);
             self.arm_liveness(cx.now);
         }
         self.settle(cx);
@@ -205,15 +240,17 @@ impl Server {
             restart,
             retry,
             limits,
+            probes,
             ..
         } = config;
         self.restart = restart;
+        self.probes = probes;
         self.retry = retry;
         // What the tools of one program bear says nothing of those of another.
         self.catalog.distrust();
         self.kind = Arc::new(kind);
         self.enabled = enabled;
-        self.take_limits(limits);
+        self.take_limits(cx, limits);
         self.legacy_until = Time::ZERO;
         if enabled && self.lazy && self.is_at_rest() && self.calls.is_empty() {
             self.budget.forgive();
@@ -253,6 +290,22 @@ impl Server {
         matches!(self.state, State::Ready(_))
     }
 
+    /// Whether it is ready, and its readiness probe does not say that it is to get no new calls.
+    pub(crate) const fn in_rotation(&self) -> bool {
+        matches!(
+            &self.state,
+            State::Ready(Live {
+                rotation: Rotation::In,
+                ..
+            })
+        )
+    }
+
+    /// How long a new call is to wait because too many were lost lately; `None` where it is taken.
+    pub(crate) fn breaker_refuses(&self, now: Time) -> Option<Duration> {
+        self.breaker.refuses(now, &self.limits)
+    }
+
     /// Whether nothing of it runs.
     pub(crate) const fn is_at_rest(&self) -> bool {
         !self.state.has_link()
@@ -276,6 +329,8 @@ impl Server {
             kind: self.kind.as_str().to_owned(),
             state: self.state.word(),
             failure: self.state.failure().cloned(),
+            unwell: self.unwell().map(str::to_owned),
+            breaker: self.breaker.state(),
             waiting: self.state.waiting_for(),
             incarnation: self.incarnation,
             pid: self.pid,
@@ -305,8 +360,11 @@ impl Server {
         }
     }
 
-    fn take_limits(&mut self, limits: ServerLimits) {
+    fn take_limits(&mut self, cx: &mut Context<'_>, limits: ServerLimits) {
         self.limits = limits;
+        if self.limits.breaker_failures == 0 && self.limits.breaker_percent == 0 {
+            self.reset_breaker(cx);
+        }
         self.log.set_capacity(self.limits.log_bytes);
         if let Some(live) = self.state.live_mut() {
             live.session.retune(&self.limits);
@@ -360,6 +418,44 @@ impl Server {
         });
     }
 
+    /// What keeps it from calls though its session is open.
+    fn unwell(&self) -> Option<&str> {
+        match &self.state {
+            State::Warming(_) => self.startup.problem(),
+            State::Ready(Live {
+                rotation: Rotation::Out(problem),
+                ..
+            }) => Some(problem),
+            State::Ready(_)
+            | State::Stopped
+            | State::Asleep
+            | State::Waiting(_)
+            | State::Starting(_)
+            | State::Probing(_)
+            | State::Handshaking(_)
+            | State::Draining(..)
+            | State::Closing(_)
+            | State::Backoff(_)
+            | State::Failed(_) => None,
+        }
+    }
+
+    fn reset_breaker(&mut self, cx: &mut Context<'_>) {
+        if self.breaker.reset() {
+            self.tell_breaker(cx);
+        }
+    }
+
+    fn tell_breaker(&mut self, cx: &mut Context<'_>) {
+        let state = self.breaker.state();
+        self.meter.counts.breaker_opened += u64::from(state == BreakerState::Open);
+        cx.out.event(Event::BreakerChanged {
+            server: self.name.clone(),
+            replica: self.replica,
+            state,
+        });
+    }
+
     fn why_unavailable(&self) -> String {
         match &self.state {
             State::Backoff(failure) | State::Failed(failure) => failure.to_string(),
@@ -370,6 +466,7 @@ impl Server {
             | State::Starting(_)
             | State::Probing(_)
             | State::Handshaking(_)
+            | State::Warming(_)
             | State::Ready(_)
             | State::Draining(..)
             | State::Closing(_) => {

@@ -14,6 +14,7 @@ use crate::{
     ids::{CallId, InputId},
     link::Note,
     session::{Decision, decide},
+    time::Time,
     wire::{
         Id, RawJson,
         bodies::{Question, Round},
@@ -26,7 +27,7 @@ const INTERNAL_ERROR: i64 = -32603;
 #[derive(Clone, PartialEq, Debug)]
 pub(super) enum Asked {
     /// A request of a legacy server.
-    Request { id: Id },
+    Request { id: Id, due: Time },
     /// Part of a round of a modern server.
     Round { call: CallId, method: String },
 }
@@ -45,7 +46,8 @@ impl Server {
         cx.out.note(Note::InputClosed(input));
         self.on_less_busy(cx.now);
         match asked {
-            Asked::Request { id } => {
+            Asked::Request { id, due } => {
+                self.timers.remove(due, Due::Input(input));
                 if let Some(live) = self.state.live_mut() {
                     live.session.answer(&id, answer.as_ref(), cx.out);
                 }
@@ -78,7 +80,27 @@ impl Server {
             }
             return;
         }
-        self.ask(cx, Asked::Request { id }, None, question);
+        // The protocol says nothing of how long it waits. No call of its could wait any longer.
+        let due = cx.now.after(self.limits.timeout_max);
+        let input = self.ask(cx, Asked::Request { id, due }, None, question);
+        self.timers.insert(due, Due::Input(input));
+    }
+
+    /// The application did not answer a question of a legacy server in time.
+    pub(super) fn on_input_due(&mut self, cx: &mut Context<'_>, input: InputId) {
+        let Some(Asked::Request { id, .. }) = self.questions.get(&input) else {
+            return;
+        };
+        let error = RpcError {
+            code: INTERNAL_ERROR,
+            message: format!("not answered within {:?}", self.limits.timeout_max),
+            data: None,
+        };
+        let id = id.clone();
+        if let Some(live) = self.state.live_mut() {
+            live.session.answer(&id, Err(&error), cx.out);
+        }
+        self.withdraw_questions(cx, [input]);
     }
 
     pub(super) fn on_withdrawn(&mut self, cx: &mut Context<'_>, withdrawn: &Id) {
@@ -86,7 +108,7 @@ impl Server {
             .questions
             .iter()
             .find_map(|(input, asked)| match asked {
-                Asked::Request { id } if id == withdrawn => Some(*input),
+                Asked::Request { id, .. } if id == withdrawn => Some(*input),
                 Asked::Request { .. } | Asked::Round { .. } => None,
             });
         self.withdraw_questions(cx, input);
@@ -174,8 +196,13 @@ impl Server {
         self.on_less_busy(cx.now);
         let mut open = Vec::new();
         for input in inputs {
-            if self.questions.remove(&input).is_some() {
-                open.push(input);
+            match self.questions.remove(&input) {
+                Some(Asked::Request { due, .. }) => {
+                    self.timers.remove(due, Due::Input(input));
+                    open.push(input);
+                }
+                Some(Asked::Round { .. }) => open.push(input),
+                None => {}
             }
         }
         self.tell_withdrawn(cx, open);

@@ -18,6 +18,8 @@ pub(super) enum State {
     Starting(Opening),
     Probing(Live),
     Handshaking(Live),
+    /// The session is open, and its startup probe has not succeeded.
+    Warming(Live),
     Ready(Live),
     Draining(Live, After),
     Closing(Closing),
@@ -43,6 +45,15 @@ pub(super) struct Live {
     pub(super) opening: Opening,
     pub(super) exit: Option<Exit>,
     pub(super) eof: bool,
+    pub(super) rotation: Rotation,
+}
+
+/// Whether a server that is ready is given new calls.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Rotation {
+    In,
+    /// It is not, because its readiness probe came to this.
+    Out(String),
 }
 
 /// An incarnation on the close ladder.
@@ -114,7 +125,11 @@ impl State {
             Self::Starting(_) => ServerState::Starting,
             Self::Probing(_) => ServerState::Probing,
             Self::Handshaking(_) => ServerState::Handshaking,
-            Self::Ready(_) => ServerState::Ready,
+            Self::Warming(_) => ServerState::Warming,
+            Self::Ready(live) => match live.rotation {
+                Rotation::In => ServerState::Ready,
+                Rotation::Out(_) => ServerState::Unready,
+            },
             Self::Draining(..) => ServerState::Draining,
             Self::Closing(_) => ServerState::Closing,
             Self::Backoff(_) => ServerState::Backoff,
@@ -133,6 +148,7 @@ impl State {
             Self::Starting(_)
             | Self::Probing(_)
             | Self::Handshaking(_)
+            | Self::Warming(_)
             | Self::Ready(_)
             | Self::Draining(..)
             | Self::Closing(_) => true,
@@ -149,6 +165,7 @@ impl State {
             | Self::Starting(_)
             | Self::Probing(_)
             | Self::Handshaking(_)
+            | Self::Warming(_)
             | Self::Ready(_)
             | Self::Draining(..)
             | Self::Closing(_) => None,
@@ -164,6 +181,7 @@ impl State {
             | Self::Starting(_)
             | Self::Probing(_)
             | Self::Handshaking(_)
+            | Self::Warming(_)
             | Self::Ready(_)
             | Self::Draining(..)
             | Self::Closing(_)
@@ -176,6 +194,7 @@ impl State {
         match self {
             Self::Probing(live)
             | Self::Handshaking(live)
+            | Self::Warming(live)
             | Self::Ready(live)
             | Self::Draining(live, _) => Some(live),
             Self::Closing(closing) => closing.live.as_ref(),
@@ -192,6 +211,7 @@ impl State {
         match self {
             Self::Probing(live)
             | Self::Handshaking(live)
+            | Self::Warming(live)
             | Self::Ready(live)
             | Self::Draining(live, _) => Some(live),
             Self::Closing(closing) => closing.live.as_mut(),

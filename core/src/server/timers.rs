@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ids::{CallId, ServerId},
+    ids::{CallId, InputId, ServerId},
     time::Time,
 };
 
@@ -37,8 +37,16 @@ pub enum Timer {
     Terminate,
     /// The output must have ended after the process did; SIGKILL for its group is next.
     ExitWait,
+    /// Nothing of it may be left after SIGKILL; it is given up next.
+    KillWait,
     /// The server is to be asked whether it lives.
     Health,
+    /// The server is to be asked whether it has started up.
+    Startup,
+    /// The server is to be asked whether it is to be given calls.
+    Readiness,
+    /// The next page of a list must have been asked for by now.
+    Page,
     /// A server that failed may start again by now.
     Backoff,
     /// A server that used up its restarts may try once more.
@@ -59,11 +67,13 @@ pub enum Timer {
     Request,
     /// A round that asked nothing may be repeated now.
     Round,
+    /// A question of the server must be answered by now.
+    Input,
 }
 
 impl Timer {
     /// Those that a server has one of.
-    pub(super) const SINGLE: [Self; 12] = [
+    pub(super) const SINGLE: [Self; 16] = [
         Self::Start,
         Self::Probe,
         Self::Drain,
@@ -74,8 +84,12 @@ impl Timer {
         Self::Backoff,
         Self::Revive,
         Self::Health,
-        Self::Idle,
+        Self::Startup,
+        Self::Readiness,
+        Self::Page,
         Self::Dependency,
+        Self::KillWait,
+        Self::Idle,
     ];
 
     const fn place(self) -> Option<usize> {
@@ -90,9 +104,15 @@ impl Timer {
             Self::Backoff => Some(7),
             Self::Revive => Some(8),
             Self::Health => Some(9),
-            Self::Idle => Some(10),
-            Self::Dependency => Some(11),
-            Self::Refresh | Self::Call | Self::Request | Self::Round | Self::Turn => None,
+            Self::Startup => Some(10),
+            Self::Readiness => Some(11),
+            Self::Page => Some(12),
+            Self::Dependency => Some(13),
+            Self::KillWait => Some(14),
+            Self::Idle => Some(15),
+            Self::Refresh | Self::Call | Self::Request | Self::Round | Self::Input | Self::Turn => {
+                None
+            }
         }
     }
 }
@@ -103,6 +123,7 @@ pub(super) enum Due {
     Call(CallId),
     Request(u64),
     Round(CallId),
+    Input(InputId),
 }
 
 impl Due {
@@ -111,6 +132,7 @@ impl Due {
             Self::Call(_) => Timer::Call,
             Self::Request(_) => Timer::Request,
             Self::Round(_) => Timer::Round,
+            Self::Input(_) => Timer::Input,
         }
     }
 }
@@ -129,6 +151,11 @@ impl Timers {
         }
     }
 
+    pub(super) fn is_armed(&self, timer: Timer) -> bool {
+        let slot = timer.place().and_then(|place| self.single.get(place));
+        slot.is_some_and(Option::is_some)
+    }
+
     pub(super) fn disarm(&mut self, timer: Timer) {
         if let Some(slot) = timer.place().and_then(|place| self.single.get_mut(place)) {
             *slot = None;
@@ -140,7 +167,7 @@ impl Timers {
         self.single = Default::default();
         self.many.retain(|(_, due)| match due {
             Due::Call(_) => true,
-            Due::Request(_) | Due::Round(_) => false,
+            Due::Request(_) | Due::Round(_) | Due::Input(_) => false,
         });
     }
 

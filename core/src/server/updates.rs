@@ -4,6 +4,7 @@ use super::{Context, Server, state::State, timers::Timer};
 use crate::{
     event::{CatalogKind, Event},
     session::{Fault, Purpose, Update},
+    time::Time,
     wire::RawJson,
 };
 
@@ -19,6 +20,8 @@ impl Server {
         }
         self.sync_stage(cx);
         self.wake_for_calls(cx);
+        self.ask_startup(cx);
+        self.ask_readiness(cx);
         self.dispatch(cx);
         self.read_lists(cx);
         self.finish_drain(cx);
@@ -58,7 +61,7 @@ impl Server {
                 }
             }
             Update::ListenEnded => {
-                if self.is_ready() {
+                if matches!(self.state, State::Warming(_) | State::Ready(_)) {
                     self.timers
                         .arm(Timer::Listen, cx.now.after(self.limits.refresh_interval));
                 }
@@ -93,21 +96,14 @@ impl Server {
             Purpose::Probe | Purpose::Initialize | Purpose::Listen => {}
             Purpose::Call(call) => self.on_call_answered(cx, call, outcome),
             Purpose::Page(kind) => self.on_page(cx, kind, outcome),
-            Purpose::Health => {
-                // An error is an answer too: the server lives.
-                let problem = match outcome {
-                    Ok(_) | Err(Fault::Rpc(_)) => None,
-                    Err(Fault::Protocol(message)) => Some(message),
-                };
-                self.on_checked(cx, request, problem);
-            }
+            Purpose::Health => self.on_check_answered(cx, request, outcome),
         }
     }
 
     /// A request of the machine's own was not answered in time.
     pub(super) fn on_request_due(&mut self, cx: &mut Context<'_>, request: u64) {
         let after = self.limits.request_timeout;
-        self.request_due.remove(&request);
+        let due = self.request_due.remove(&request).unwrap_or(cx.now);
         let Some(live) = self.state.live_mut() else {
             return;
         };
@@ -117,7 +113,7 @@ impl Server {
         };
         match purpose {
             Purpose::Page(kind) => self.on_page(cx, kind, Err(Fault::Protocol(reason))),
-            Purpose::Health => self.on_checked(cx, request, Some(reason)),
+            Purpose::Health => self.on_check_due(cx, request, due, reason),
             Purpose::Probe | Purpose::Initialize | Purpose::Listen | Purpose::Call(_) => {}
         }
     }
@@ -163,6 +159,19 @@ impl Server {
         for request in asked {
             self.arm_request(cx.now, request);
         }
+        if !self.catalog.wants_page() {
+            self.timers.disarm(Timer::Page);
+        } else if !self.timers.is_armed(Timer::Page) {
+            let due = cx.now.after(self.limits.request_timeout);
+            self.timers.arm(Timer::Page, due);
+        }
+    }
+
+    /// A server that does not read cannot be asked for its lists, and who waits for one is told.
+    pub(super) fn on_page_due(&mut self, now: Time) {
+        let after = self.limits.request_timeout;
+        let problem = format!("the server did not read its input for {after:?}");
+        self.catalog.give_up_asking(now, &problem, &self.limits);
     }
 
     /// A draining server whose calls have ended steps onto the close ladder.

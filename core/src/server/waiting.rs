@@ -87,6 +87,7 @@ impl Server {
             | State::Starting(_)
             | State::Probing(_)
             | State::Handshaking(_)
+            | State::Warming(_)
             | State::Ready(_)
             | State::Draining(..)
             | State::Closing(_)
@@ -106,6 +107,7 @@ impl Server {
             | State::Starting(_)
             | State::Probing(_)
             | State::Handshaking(_)
+            | State::Warming(_)
             | State::Draining(..)
             | State::Closing(_) => Obstacle::NotReady,
             State::Backoff(_) => Obstacle::Recovering,
@@ -128,6 +130,7 @@ impl Server {
             | State::Starting(_)
             | State::Probing(_)
             | State::Handshaking(_)
+            | State::Warming(_)
             | State::Ready(_)
             | State::Draining(..)
             | State::Closing(_)

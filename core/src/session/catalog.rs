@@ -158,6 +158,22 @@ impl Catalog {
         None
     }
 
+    /// Whether a page waits to be asked for.
+    pub(crate) fn wants_page(&self) -> bool {
+        let wants = |list: &List| matches!(list.step, Step::Ask(..));
+        self.lists.iter().any(wants)
+    }
+
+    /// Gives up the readings whose next page could not be asked for. They are tried again later.
+    pub(crate) fn give_up_asking(&mut self, now: Time, problem: &str, limits: &ServerLimits) {
+        for kind in CatalogKind::VALUES {
+            let list = self.list_mut(kind);
+            if matches!(list.step, Step::Ask(..)) {
+                list.fail(now, kind, problem, limits);
+            }
+        }
+    }
+
     /// Takes an answer. `Some(entries)` where the list is read to its end and differs from before,
     /// or was never read before.
     pub(crate) fn on_page(
@@ -204,12 +220,7 @@ impl Catalog {
                 changed.then_some(list.entries.len())
             }
             Err(problem) => {
-                let interval = limits.refresh_interval.max(RETRY_MIN);
-                let pause = interval.saturating_mul(1 << list.failures.min(16));
-                list.failures += 1;
-                list.readings += 1;
-                list.state = ListState::Degraded(format!("{}: {problem}", kind.method()));
-                list.step = Step::Due(now.after(pause.min(RETRY_MAX.max(interval))));
+                list.fail(now, kind, &problem, limits);
                 None
             }
         }
@@ -304,6 +315,18 @@ impl Catalog {
             CatalogKind::Templates => templates,
             CatalogKind::Prompts => prompts,
         }
+    }
+}
+
+impl List {
+    /// A reading came to nothing: the next is due after a pause that grows.
+    fn fail(&mut self, now: Time, kind: CatalogKind, problem: &str, limits: &ServerLimits) {
+        let interval = limits.refresh_interval.max(RETRY_MIN);
+        let pause = interval.saturating_mul(1 << self.failures.min(16));
+        self.failures += 1;
+        self.readings += 1;
+        self.state = ListState::Degraded(format!("{}: {problem}", kind.method()));
+        self.step = Step::Due(now.after(pause.min(RETRY_MAX.max(interval))));
     }
 }
 

@@ -30,7 +30,7 @@ impl Session {
 
     /// The probe got no answer in time: a legacy server may ignore what it does not know.
     pub(crate) fn on_probe_timeout(&mut self, out: &mut Outbox) {
-        if let Phase::Probing { retried } = self.phase {
+        if let Phase::Probing { retried, .. } = self.phase {
             self.fall_back("no answer to `server/discover`", retried, out);
         }
     }
@@ -67,11 +67,25 @@ impl Session {
         self.listen = sent.ok();
     }
 
-    pub(super) fn on_probe_answer(&mut self, outcome: Result<RawJson, Fault>, out: &mut Outbox) {
+    pub(super) fn on_probe_answer(
+        &mut self,
+        answered: u64,
+        outcome: Result<RawJson, Fault>,
+        out: &mut Outbox,
+    ) {
         match &mut self.phase {
-            Phase::Probing { retried } => {
+            Phase::Probing { request, retried } if answered == *request => {
                 let retried = *retried;
                 self.settle_probe(outcome, retried, out);
+            }
+            // A question that was given up is answered while it is put again. What settles the era
+            // is welcome; anything else is for the new one to say.
+            Phase::Probing { retried, .. } => {
+                let retried = *retried;
+                match outcome.ok().and_then(|result| bodies::discover(&result)) {
+                    Some(introduction) => self.choose(introduction, retried, out),
+                    None => self.updates.push_back(Update::LateAnswer),
+                }
             }
             Phase::Handshaking { late, .. } => {
                 *late = outcome.ok().and_then(|result| bodies::discover(&result));
@@ -236,7 +250,8 @@ impl Session {
     }
 
     fn send_probe(&mut self, retried: bool, out: &mut Outbox) {
-        self.phase = Phase::Probing { retried };
+        let request = self.next_request;
+        self.phase = Phase::Probing { request, retried };
         self.greet("server/discover", None, Purpose::Probe, out);
     }
 

@@ -134,7 +134,7 @@ impl Session {
             return;
         };
         match pending.purpose {
-            Purpose::Probe => self.on_probe_answer(outcome, out),
+            Purpose::Probe => self.on_probe_answer(request, outcome, out),
             Purpose::Initialize => self.on_initialize_answer(outcome, out),
             Purpose::Listen => {
                 self.listen = None;

@@ -60,8 +60,9 @@ pub(crate) struct Session {
 enum Phase {
     /// Nothing was said.
     Silent,
-    /// `server/discover` is under way; `retried` after an error named a modern revision we speak.
-    Probing { retried: bool },
+    /// `server/discover` is under way, as this request; `retried` after an error named a modern
+    /// revision we speak.
+    Probing { request: u64, retried: bool },
     /// `initialize` is under way. `late` is the answer of a probe that was given up; `retried` where
     /// this is not the first thing that an error made us try.
     Handshaking {

@@ -14,7 +14,7 @@ use crate::{error::CallError, ids::ServerName};
 pub struct FleetStats {
     /// Servers deployed.
     pub servers: usize,
-    /// Servers that are ready.
+    /// Servers that are ready, and get calls.
     pub active_servers: usize,
     /// All servers taken together.
     pub total: ServerStats,
@@ -47,6 +47,9 @@ pub struct ServerStats {
     pub starts: u64,
     /// Times it ended without being asked to.
     pub crashes: u64,
+    /// Times its breaker opened.
+    #[serde(default)]
+    pub breaker_opened: u64,
     /// Answers that came after their call had ended.
     pub late_answers: u64,
     /// What the server did against the protocol, and was tolerated.
@@ -210,6 +213,7 @@ impl ServerStats {
         self.requeued += server.requeued;
         self.starts += server.starts;
         self.crashes += server.crashes;
+        self.breaker_opened += server.breaker_opened;
         self.late_answers += server.late_answers;
         self.violations += server.violations;
         self.noise_lines += server.noise_lines;

@@ -287,6 +287,17 @@ pub(crate) fn outcome(result: &RawJson) -> Result<Outcome, String> {
     }
 }
 
+/// Whether the result of a tool says that the tool failed.
+pub(crate) fn is_error(result: &RawJson) -> bool {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Body {
+        #[serde(default)]
+        is_error: bool,
+    }
+    result.read().is_ok_and(|body: Body| body.is_error)
+}
+
 /// The parts of a question that decide whether it may be asked at all.
 #[derive(Deserialize, Default, Debug)]
 #[serde(rename_all = "camelCase", default)]

@@ -31,7 +31,9 @@ fn f20_the_first_of_two_answers_counts_and_the_second_is_a_violation() {
 #[test]
 fn f19_ids_of_calls_that_timed_out_are_not_used_again() {
     let mut world = World::new();
-    let link = world.modern(server("a"));
+    let mut config = server("a");
+    config.limits.breaker_percent = 0;
+    let link = world.modern(config);
     let mut ids = std::collections::BTreeSet::new();
     for round in 0..50 {
         let options = CallOptions {

@@ -367,3 +367,31 @@ fn a_subscription_that_ended_is_asked_for_again_and_the_lists_are_read_anew() {
         .collect();
     assert_eq!(again, ["subscriptions/listen", "tools/list"]);
 }
+
+#[test]
+fn whoever_waits_for_a_list_of_a_server_that_does_not_read_is_told() {
+    let mut world = World::new();
+    let mut config = server("a");
+    config.limits.write_bytes = 1;
+    config.limits.waiting = 1;
+    let link = with_tools(&mut world, config);
+    let id = list(&mut world, CatalogKind::Tools);
+    world.pass(Duration::from_secs(14));
+    assert_eq!(world.reply(id), None);
+    world.pass(Duration::from_secs(1));
+    let Some(Err(CommandError::Catalog { message, .. })) = world.reply(id) else {
+        panic!()
+    };
+    assert_eq!(
+        message,
+        "tools/list: the server did not read its input for 15s"
+    );
+    // It is asked as soon as it reads again.
+    world.wrote(link, 10_000);
+    world.pass(Duration::from_secs(2));
+    let request = world.sent(link).remove(0);
+    world.say(link, answer(&request, page(&["t"], None)));
+    let id = list(&mut world, CatalogKind::Tools);
+    assert_eq!(names(&mut world, id), ["t"]);
+    assert_eq!(world.fleet.poll_timeout(), None);
+}

@@ -9,7 +9,10 @@ use std::{
 use mcp_fleet_core::{
     CallOptions, Effect, Event, Exit, LinkId, McpCommand, ServerId, ServerName, ServerState,
     Signal, Timer,
-    config::{FleetConfig, Kind, Replace, Restart, ServerConfig, Start, Stdio},
+    config::{
+        ElicitationCapability, FleetConfig, Kind, Probe, Replace, Restart, ServerConfig, Start,
+        Stdio,
+    },
 };
 use serde_json::{Value, json};
 
@@ -18,16 +21,19 @@ use crate::world::{World, answer, discovered, error, server};
 /// A world whose one server is where the name says.
 type Situation = (&'static str, fn() -> (World, LinkId));
 
-const SITUATIONS: [Situation; 24] = [
+const SITUATIONS: [Situation; 27] = [
     ("stopped", stopped),
     ("asleep", asleep),
     ("starting", starting),
     ("probing", probing),
     ("handshaking after a probe", handshaking),
     ("handshaking without a probe", respawned),
+    ("warming", warming),
     ("ready", ready),
+    ("unready", unready),
     ("ready and checked", checked),
     ("ready with calls", busy),
+    ("ready and deaf", deaf),
     ("draining to stop", || leaving(busy(), disable)),
     ("draining to restart", || leaving(busy(), restart)),
     ("draining to be forgotten", || leaving(busy(), undeploy)),
@@ -45,23 +51,28 @@ const SITUATIONS: [Situation; 24] = [
     ("failed for a while", spent),
 ];
 
-const TIMERS: [Timer; 16] = [
+const TIMERS: [Timer; 21] = [
     Timer::Start,
     Timer::Probe,
     Timer::Drain,
     Timer::CloseInput,
     Timer::Terminate,
     Timer::ExitWait,
+    Timer::KillWait,
     Timer::Backoff,
     Timer::Revive,
     Timer::Dependency,
     Timer::Health,
+    Timer::Startup,
+    Timer::Readiness,
+    Timer::Page,
     Timer::Idle,
     Timer::Listen,
     Timer::Refresh,
     Timer::Call,
     Timer::Request,
     Timer::Round,
+    Timer::Input,
 ];
 
 type Act = fn(&mut World, LinkId);
@@ -328,6 +339,49 @@ fn checked() -> (World, LinkId) {
     (world, link)
 }
 
+fn warming() -> (World, LinkId) {
+    let mut config = config();
+    config.probes.startup = Probe::Ping;
+    let mut world = World::new();
+    let link = world.modern(config);
+    (world, link)
+}
+
+/// Out of rotation, with a question of its own.
+fn unready() -> (World, LinkId) {
+    let mut config = config();
+    config.probes.readiness = Probe::Tool("well".to_owned());
+    config.limits.readiness_failures = 1;
+    config.limits.timeout_max = Duration::from_secs(15);
+    let mut world = World::with(declared());
+    let link = world.legacy(config, "2025-11-25");
+    world.pass(Duration::from_secs(10));
+    let asked = world.sent(link).pop().unwrap();
+    world.say(link, error(&asked, 1, "no"));
+    world.say(
+        link,
+        json!({"jsonrpc": "2.0", "id": 1, "method": "elicitation/create", "params": {}}),
+    );
+    (world, link)
+}
+
+/// A list is to be read, and the server does not read its input.
+fn deaf() -> (World, LinkId) {
+    let mut config = config();
+    config.limits.write_bytes = 1;
+    let mut world = World::new();
+    let (link, _) = world.deploy_config(config);
+    let probe = world.sent(link).remove(0);
+    world.say(link, answer(&probe, discovered(json!({"tools": {}}))));
+    (world, link)
+}
+
+fn declared() -> FleetConfig {
+    let mut config = FleetConfig::default();
+    config.client.capabilities.elicitation = Some(ElicitationCapability::default());
+    config
+}
+
 fn backing_off() -> (World, LinkId) {
     lasting(1)
 }
@@ -362,6 +416,7 @@ fn come_of(world: &mut World) -> (Vec<&'static str>, Vec<String>) {
         Effect::CloseInput { .. } => "close input".to_owned(),
         Effect::Terminate { .. } => "terminate".to_owned(),
         Effect::Kill { .. } => "kill".to_owned(),
+        Effect::Abandon { .. } => "abandon".to_owned(),
     });
     let effects = effects.collect();
     (states, effects)
@@ -445,7 +500,7 @@ fn chart() -> Chart {
             }
         }
     }
-    assert_eq!(seen.len(), 10, "a state is missing: {seen:?}");
+    assert_eq!(seen.len(), 13, "a state is missing: {seen:?}");
     chart
 }
 

@@ -416,3 +416,31 @@ fn a_legacy_verdict_that_led_to_a_failure_is_forgotten() {
         world.clear();
     }
 }
+
+#[test]
+fn a_late_answer_to_a_question_that_was_put_again_settles_nothing_but_a_modern_era() {
+    for well in [false, true] {
+        let mut world = World::new();
+        let (link, id) = world.deploy("a");
+        let first = world.sent(link).remove(0);
+        world.pass(Duration::from_secs(6));
+        let initialize = world.sent(link).remove(0);
+        let data = json!({"supported": ["2026-07-28"]});
+        let refusal = json!({"code": -32022, "message": "v", "data": data});
+        world.say(
+            link,
+            json!({"jsonrpc": "2.0", "id": initialize["id"], "error": refusal}),
+        );
+        let second = world.sent(link).remove(0);
+        assert_eq!(second["method"], "server/discover");
+        if well {
+            world.say(link, answer(&first, discovered(json!({}))));
+        } else {
+            world.say(link, error(&first, -32601, "what?"));
+            assert_eq!(world.state("a"), ServerState::Probing);
+            world.say(link, answer(&second, discovered(json!({}))));
+        }
+        assert_eq!(world.reply(id), Some(Ok(Reply::Done)));
+        assert_eq!(revision(&mut world), Some(Revision::V2026_07_28));
+    }
+}

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use mcp_fleet_core::{
-    CallError, CommandError, Effect, Exit, Failure, LinkId, McpCommand, Reply, Sent, ServerState,
-    Signal,
+    CallError, CommandError, Effect, Event, Exit, Failure, LinkId, McpCommand, Reply, Sent,
+    ServerState, Signal,
     config::{Kind, Replace, Stdio},
 };
 use serde_json::json;
@@ -18,6 +18,7 @@ fn rungs(world: &mut World, link: LinkId) -> Vec<&'static str> {
             Effect::CloseInput { link: on } if *on == link => "close input",
             Effect::Terminate { link: on } if *on == link => "terminate",
             Effect::Kill { link: on } if *on == link => "kill",
+            Effect::Abandon { link: on } if *on == link => "abandon",
             _ => return true,
         };
         rungs.push(rung);
@@ -93,6 +94,60 @@ fn each_rung_of_the_ladder_waits_its_time() {
     assert_eq!(world.reply(id), None, "until nothing is left of it");
     world.exit(link, Exit::Signal(9));
     assert_eq!(world.reply(id), Some(Ok(Reply::Done)));
+}
+
+#[test]
+fn a_server_that_survives_sigkill_is_given_up_and_said_to_be_left() {
+    let mut world = World::new();
+    let link = world.modern(server("a"));
+    let id = world.command(|id| McpCommand::Restart {
+        id,
+        server: "a".into(),
+    });
+    world.pass(Duration::from_secs(4));
+    assert_eq!(
+        rungs(&mut world, link),
+        ["close input", "terminate", "kill"]
+    );
+    world.pass(Duration::from_millis(4999));
+    assert!(rungs(&mut world, link).is_empty());
+    world.events.clear();
+    world.pass(Duration::from_millis(1));
+    assert_eq!(rungs(&mut world, link), ["abandon"]);
+    let left = Event::Abandoned {
+        server: server("a").name,
+        replica: 0,
+        incarnation: link.incarnation,
+        pid: Some(4711),
+    };
+    assert_eq!(world.events, [left]);
+    assert_eq!(world.reply(id), None, "until the link is closed");
+    world.feed(Signal::Closed { link });
+    let next = world.opened();
+    assert_eq!(next.incarnation, link.incarnation + 1);
+    world.pass(Duration::from_secs(30));
+    assert!(rungs(&mut world, link).is_empty(), "once is enough");
+}
+
+#[test]
+fn a_start_that_never_comes_to_an_end_is_given_up() {
+    let mut world = World::new();
+    let config = Box::new(server("a"));
+    let id = world.command(|id| McpCommand::Deploy { id, config });
+    let link = world.opened();
+    world.pass(Duration::from_secs(60));
+    assert_eq!(rungs(&mut world, link), ["kill"]);
+    world.pass(Duration::from_secs(5));
+    assert_eq!(rungs(&mut world, link), ["abandon"]);
+    world.feed(Signal::OpenFailed {
+        link,
+        message: "its start did not come to an end".to_owned(),
+        transient: true,
+    });
+    assert!(matches!(
+        world.reply(id),
+        Some(Err(CommandError::Failed { .. }))
+    ));
 }
 
 #[test]

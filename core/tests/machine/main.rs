@@ -11,6 +11,7 @@
 
 mod answers;
 mod bounds;
+mod breaker;
 mod bytes;
 mod calls;
 mod catalog;
@@ -23,6 +24,7 @@ mod lifecycle;
 mod order;
 mod outage;
 mod overload;
+mod probes;
 mod questions;
 mod reload;
 mod replace;

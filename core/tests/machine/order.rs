@@ -390,7 +390,8 @@ fn leaving(world: &mut World) -> Vec<LinkId> {
             Effect::Open { .. }
             | Effect::Send { .. }
             | Effect::Terminate { .. }
-            | Effect::Kill { .. } => None,
+            | Effect::Kill { .. }
+            | Effect::Abandon { .. } => None,
         })
         .collect();
     world.effects.clear();

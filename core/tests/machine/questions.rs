@@ -430,3 +430,33 @@ fn a_server_on_its_way_out_asks_in_vain() {
     assert!(asked(&mut world).is_none());
     assert!(world.outcome(call).unwrap().is_err());
 }
+
+#[test]
+fn a_question_that_nobody_answers_is_refused_in_time() {
+    let mut world = handling();
+    let mut config = server("a");
+    config.limits.timeout_max = Duration::from_secs(100);
+    config.limits.inputs = 1;
+    let link = world.legacy(config, "2025-11-25");
+    let question =
+        |id| json!({"jsonrpc": "2.0", "id": id, "method": "elicitation/create", "params": {}});
+    world.say(link, question(9));
+    let (input, _) = asked(&mut world).unwrap();
+    world.pass(Duration::from_secs(99));
+    assert!(!withdrawn(&world, input));
+    world.pass(Duration::from_secs(1));
+    assert!(withdrawn(&world, input));
+    let refusal = world.sent(link).remove(0);
+    assert_eq!(refusal["id"], 9);
+    assert_eq!(refusal["error"]["message"], "not answered within 100s");
+    assert_eq!(
+        reply_with(&mut world, input, Ok("{}")),
+        Err(CommandError::NoSuchInput)
+    );
+    // Its place is free, and one that was answered has no deadline left.
+    world.say(link, question(10));
+    let (input, _) = asked(&mut world).unwrap();
+    assert_eq!(reply_with(&mut world, input, Ok("{}")), Ok(Reply::Done));
+    assert_eq!(world.sent(link).len(), 1);
+    assert_eq!(world.fleet.poll_timeout(), None);
+}

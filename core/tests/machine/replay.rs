@@ -68,7 +68,7 @@ fn a_journal_replays_byte_for_byte() {
                 }
                 .into(),
             ),
-            Some(Effect::Terminate { .. } | Effect::Kill { .. }) => None,
+            Some(Effect::Terminate { .. } | Effect::Kill { .. } | Effect::Abandon { .. }) => None,
             None if step % 11 == 0 => None,
             None => {
                 let request = Request::Tool {

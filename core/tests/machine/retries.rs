@@ -234,6 +234,9 @@ fn retries_are_a_share_of_the_calls_at_every_moment() {
     let mut world = World::new();
     let mut config = lasting(Retry::Idempotent);
     config.limits.retry_percent = 20;
+    // The budget alone is to be seen.
+    config.limits.breaker_failures = 0;
+    config.limits.breaker_percent = 0;
     config.limits.restarts = 100;
     let mut link = ready(&mut world, config);
     let mut made = 0;

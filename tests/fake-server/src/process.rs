@@ -38,18 +38,28 @@ pub(crate) fn ignore_sigterm(script: &Script) -> io::Result<()> {
 
 /// Starts the process that the script wants to be left behind.
 pub(crate) fn grandchild(script: &Script) -> io::Result<()> {
-    let mut command = Command::new(env::current_exe()?);
+    let myself = env::current_exe()?;
+    let mut command = match script.grandchild {
+        Grandchild::None => return Ok(()),
+        Grandchild::SameGroup | Grandchild::OwnGroup => Command::new(myself),
+        Grandchild::Daemon => {
+            let mut shell = Command::new("sh");
+            shell.args(["-c", r#"setsid "$0" "$@" &"#]).arg(myself);
+            shell
+        }
+    };
     command
         .arg(LINGER)
         .arg(IGNORE_EOF)
         .stdin(Stdio::null())
         .stderr(Stdio::null());
     match script.grandchild {
-        Grandchild::None => return Ok(()),
-        Grandchild::SameGroup => {}
+        Grandchild::None | Grandchild::SameGroup => {}
         Grandchild::OwnGroup => {
             command.process_group(0);
         }
+        // The shell is gone, and its child has no parent but the system's first process.
+        Grandchild::Daemon => return command.status().map(drop),
     }
     command.spawn().map(drop)
 }
@@ -59,9 +69,14 @@ pub(crate) fn close_stdout(script: &Script) -> io::Error {
     stay_with("exec 1>/dev/null", script.ignore_eof)
 }
 
-/// Closes standard input and stays for ever.
-pub(crate) fn close_stdin() -> io::Error {
-    stay_with("exec 0</dev/null", true)
+/// Closes standard input and stays for ever, repeating `line` where one is given.
+pub(crate) fn close_stdin(line: Option<&str>) -> io::Error {
+    match line {
+        Some(line) => Command::new("sh")
+            .args(["-c", r#"exec 0</dev/null; exec yes "$0""#, line])
+            .exec(),
+        None => stay_with("exec 0</dev/null", true),
+    }
 }
 
 fn stay_with(redirection: &str, ignore_eof: bool) -> io::Error {

@@ -175,4 +175,5 @@ pub(crate) enum Grandchild {
     None,
     SameGroup,
     OwnGroup,
+    Daemon,
 }

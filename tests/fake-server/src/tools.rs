@@ -178,7 +178,11 @@ fn answer(server: &Server, request: &Request, name: &str) -> Answer {
             std::process::exit(code.unwrap_or(0))
         }
         "close-stdout" => Err(failed(&process::close_stdout(&server.script))),
-        "close-stdin" => Err(failed(&process::close_stdin())),
+        "close-stdin" => {
+            let chatter = request.flag("chatter", false);
+            let line = chatter.then(|| log_message(request, 0));
+            Err(failed(&process::close_stdin(line.as_deref())))
+        }
         "big" => {
             let bytes = usize::try_from(request.number("bytes", 1 << 20)).unwrap_or(usize::MAX);
             Ok(text("x".repeat(bytes)))

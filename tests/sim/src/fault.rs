@@ -73,6 +73,7 @@ faults! {
     MuteStart, "F5", Server, "never answers a handshake", "the start deadline, the ladder, `StartTimedOut`";
     StrangeRevision, "F6", Server, "offers only unknown revisions", "`Incompatible`";
     OddHandshake, "F7", Server, "answers the handshake with an error, garbage or another id", "a fall-back or a failed start that says why";
+    Unwell, "F8", Server, "its probes say that it is not ready", "calls wait until they say otherwise; the process lives";
     SlowStart, "F8", Server, "takes long to answer the handshake", "calls wait within the queue, each until its own deadline";
     ListFails, "F9", Server, "answers a list with an error, or never", "the list is degraded, and is tried again";
     EndlessPages, "F10", Server, "the pages of a list never end, or go round in a circle", "pages are capped, the list is degraded";
@@ -108,8 +109,10 @@ faults! {
     TimeJump, "F44", Clock, "time leaps by an hour", "deadlines fire once";
     SameInstant, "F45", Client, "many calls share one deadline", "all end in that moment, in order";
     Burst, "F46", Client, "more calls than queues hold", "the newest are refused at once";
+    Relapse, "F48", Server, "loses all calls for a while, the one that tries again too", "the breaker opens, lets one call try, opens again; it closes when a call comes through";
     RetryStorm, "F47", Server, "dies of every call", "retries stay within their share of the calls, at every moment";
     StopStorm, "F51", Server, "ignores the end of its input, or SIGTERM", "the next rung, until nothing is left";
+    Stuck, "F52", Link, "a start that does not come to an end, or a process that SIGKILL does not end", "given up after a wait, and said so";
     CommandStorm, "F56", Client, "restarts and stops without pause", "one life at a time; the last word counts";
     Reconfigure, "F57", Client, "changes limits and kinds of running servers", "limits change in place, kinds by a new life";
     Reload, "F57", Client, "brings the fleet to another configuration", "each server gets what its change asks for; no call is refused while a replica takes it";

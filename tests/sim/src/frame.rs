@@ -13,6 +13,8 @@ pub(crate) struct Frame {
     pub(crate) method: Option<String>,
     /// The call whose arguments it holds.
     pub(crate) call: Option<u64>,
+    /// The tool that is called by a probe, without arguments.
+    pub(crate) tool: Option<String>,
     /// The request that it takes back.
     pub(crate) cancels: Option<u64>,
     /// The page it asks for is not the first.
@@ -31,6 +33,10 @@ impl Frame {
             #[serde(borrow)]
             params: Option<&'a RawValue>,
         }
+        #[derive(Deserialize)]
+        struct Tool {
+            name: String,
+        }
         let line = bytes
             .strip_suffix(b"\n")
             .ok_or("no line break at its end")?;
@@ -43,6 +49,10 @@ impl Frame {
             return Err(format!("jsonrpc {:?}", message.jsonrpc));
         }
         let params = message.params.map_or("", RawValue::get);
+        let call = number_after(params, "\"n\":");
+        let tool = (message.method == Some("tools/call") && call.is_none())
+            .then(|| serde_json::from_str::<Tool>(params).ok())
+            .flatten();
         let id = message.id.map(RawValue::get);
         let request = message.method.and(id);
         Ok(Self {
@@ -52,7 +62,8 @@ impl Frame {
                 .map_err(|_| "an id that is no number")?,
             answers: id.filter(|_| message.method.is_none()).map(str::to_owned),
             method: message.method.map(str::to_owned),
-            call: number_after(params, "\"n\":"),
+            call,
+            tool: tool.map(|tool| tool.name),
             cancels: number_after(params, "\"requestId\":"),
             cursor: params.contains("\"cursor\":"),
         })

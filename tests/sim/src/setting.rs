@@ -5,9 +5,9 @@ use std::time::Duration;
 use mcp_fleet_core::{
     ServerName,
     config::{
-        ClientCapabilities, ElicitationCapability, FleetConfig, FleetLimits, Kind, Replace,
-        Restart, Retry, Root, SamplingCapability, Scope, ServerConfig, ServerLimits, Start, Stdio,
-        Strategy,
+        ClientCapabilities, ElicitationCapability, FleetConfig, FleetLimits, Kind, Probe, Probes,
+        Replace, Restart, Retry, Root, SamplingCapability, Scope, ServerConfig, ServerLimits,
+        Start, Stdio, Strategy,
     },
 };
 
@@ -62,7 +62,8 @@ impl Setting {
         config.enabled = !dice.one_in(10);
         config.restart = dice.pick(&[Restart::Always, Restart::OnFailure, Restart::Never]);
         config.replace = dice.pick(&[Replace::Beside, Replace::Beside, Replace::InTurn]);
-        config.limits = self.limits(dice);
+        config.probes = probes(dice);
+        config.limits = self.limits(dice, &config.probes);
         config.retry = dice.pick(&[
             Retry::Never,
             Retry::Unsent,
@@ -119,29 +120,39 @@ impl Setting {
         config
     }
 
-    fn limits(&self, dice: &mut Dice) -> ServerLimits {
+    fn limits(&self, dice: &mut Dice, probes: &Probes) -> ServerLimits {
         let unit = self.unit;
         let mut span = |least: u64| {
             let units = dice.pick(&[0, 1, 10, 50, 300]);
             Duration::from_micros((least + units) * unit)
         };
         let health_interval = span(0);
+        // Often enough that many come within one life.
+        let pace = span(0);
+        let soon = |least: u64| Duration::from_micros(least * unit) + pace / 10;
         // A server in good health must be able to say so.
-        let wait = self.latency * 12 + self.late * 4;
-        let health_wait = Duration::from_micros(if health_interval.is_zero() { 0 } else { wait });
-        let health_interval = health_interval + health_wait;
+        let wait = Duration::from_micros(self.latency * 12 + self.late * 4);
+        let checked = !health_interval.is_zero();
+        let probed = probes.startup != Probe::None || probes.readiness != Probe::None;
+        let health_interval = health_interval + if checked { wait } else { Duration::ZERO };
+        let request_wait = if checked || probed {
+            wait
+        } else {
+            Duration::ZERO
+        };
         ServerLimits {
             timeout: span(1),
             timeout_max: span(20),
             // A server in good health must be able to start within it.
-            start_timeout: span(50) + Duration::from_micros(self.latency * 40 + self.late * 20),
+            start_timeout: span(50) + Duration::from_micros(self.latency * 60 + self.late * 30),
             probe_timeout: span(0),
-            request_timeout: span(0) + health_wait,
+            request_timeout: span(0) + request_wait,
             health_interval,
             drain_timeout: span(0),
             close_input_wait: span(0),
             terminate_wait: span(0),
             exit_wait: span(0),
+            kill_wait: span(0),
             refresh_interval: span(0),
             round_pause: span(0),
             backoff: span(0),
@@ -154,6 +165,10 @@ impl Setting {
             replicas: dice.pick(&[1, 1, 1, 2, 3]),
             replicas_max: dice.pick(&[0, 0, 2, 4]),
             scale_queue: dice.pick(&[1, 3, 8]),
+            startup_interval: soon(1),
+            readiness_interval: soon(1) + wait,
+            breaker_window: soon(5),
+            breaker_open: soon(1),
             restarts: dice.pick(&[0, 1, 2, 5]),
             health_failures: dice.pick(&[1, 2, 3]),
             in_flight: dice.pick(&[1, 2, 5]),
@@ -167,12 +182,30 @@ impl Setting {
             entries: dice.pick(&[1, 4]),
             inputs: dice.pick(&[0, 1, 3, 3]),
             rounds: dice.pick(&[0, 1, 3]),
+            readiness_failures: dice.pick(&[1, 2, 3]),
+            breaker_failures: dice.pick(&[0, 0, 1, 2, 4]),
+            breaker_percent: dice.pick(&[0, 0, 10, 50, 100]),
+            breaker_calls: dice.pick(&[1, 2, 5]),
             queue_per_client: dice.pick(&[0, 0, 1, 3]),
             retry_percent: dice.pick(&[0, 20, 60, 100]),
-            breaker_failures: 0,
-            breaker_percent: 0,
             ..ServerLimits::default()
         }
+    }
+}
+
+fn probes(dice: &mut Dice) -> Probes {
+    let mut probe = |tool: &str| match dice.below(5) {
+        0 => Probe::Ping,
+        1 | 2 => Probe::Tool(tool.to_owned()),
+        _ => Probe::None,
+    };
+    Probes {
+        startup: probe("up"),
+        readiness: probe("well"),
+        liveness: match probe("alive") {
+            Probe::None if dice.one_in(2) => Probe::Ping,
+            other => other,
+        },
     }
 }
 

@@ -16,6 +16,7 @@ fn cancelled(frame: &Value) -> bool {
     frame["method"] == "notifications/cancelled"
 }
 
+/// F13
 pub(crate) async fn a_crash_ends_every_call_once<R: AsyncRuntime>(world: &mut World<R>) {
     let frail = world.limited("frail", &[], |limits| limits.in_flight = 3);
     world.deploy(frail).await;
@@ -39,12 +40,14 @@ pub(crate) async fn an_exit_status_is_told<R: AsyncRuntime>(world: &mut World<R>
     }
 }
 
+/// F16
 pub(crate) async fn a_closed_output_ends_the_server<R: AsyncRuntime>(world: &mut World<R>) {
     world.up("mute", &[]).await;
     world.tool("mute", "close-stdout", json!({})).await;
     world.counts("mute").await;
 }
 
+/// F17
 pub(crate) async fn a_closed_input_ends_the_server<R: AsyncRuntime>(world: &mut World<R>) {
     let deaf = world.limited("deaf", &[], |limits| {
         limits.close_input_wait = Duration::from_millis(50);

@@ -168,6 +168,7 @@ pub(crate) async fn a_refused_initialize_fails_the_server<R: AsyncRuntime>(world
     }
 }
 
+/// F5
 pub(crate) async fn a_silent_server_fails_at_its_start_deadline<R: AsyncRuntime>(
     world: &mut World<R>,
 ) {

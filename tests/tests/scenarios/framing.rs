@@ -7,6 +7,7 @@ use crate::world::World;
 
 const MIB: usize = 1 << 20;
 
+/// F25
 pub(crate) async fn single_bytes_make_the_same_messages<R: AsyncRuntime>(world: &mut World<R>) {
     for era in ["legacy", "modern"] {
         world.up(era, &["--era", era, "--split-bytes", "1"]).await;
@@ -16,6 +17,7 @@ pub(crate) async fn single_bytes_make_the_same_messages<R: AsyncRuntime>(world: 
     }
 }
 
+/// F26
 pub(crate) async fn joined_frames_are_taken_apart<R: AsyncRuntime>(world: &mut World<R>) {
     for era in ["legacy", "modern"] {
         world.up(era, &["--era", era]).await;
@@ -44,6 +46,7 @@ pub(crate) async fn other_line_breaks_blank_lines_and_noise_change_nothing<R: As
     }
 }
 
+/// F23
 pub(crate) async fn endless_noise_is_no_server<R: AsyncRuntime>(world: &mut World<R>) {
     let flags = [
         "--era",
@@ -60,6 +63,7 @@ pub(crate) async fn endless_noise_is_no_server<R: AsyncRuntime>(world: &mut Worl
     world.tool("tolerated", "echo", json!({})).await;
 }
 
+/// F24
 pub(crate) async fn a_line_beyond_the_limit_fails_the_server<R: AsyncRuntime>(
     world: &mut World<R>,
 ) {
@@ -69,6 +73,7 @@ pub(crate) async fn a_line_beyond_the_limit_fails_the_server<R: AsyncRuntime>(
     world.tool("long", "big", json!({"bytes": 70_000})).await;
 }
 
+/// F24
 pub(crate) async fn a_line_without_end_fails_the_server<R: AsyncRuntime>(world: &mut World<R>) {
     let long = world.limited("endless", &[], |limits| limits.line_bytes = 64 << 10);
     world.deploy(long).await;
@@ -100,6 +105,7 @@ pub(crate) async fn eight_mebibytes_go_both_ways<R: AsyncRuntime>(world: &mut Wo
     world.log(format!("a text of {length} bytes"));
 }
 
+/// F31, F32
 pub(crate) async fn a_flood_on_standard_error_is_no_failure<R: AsyncRuntime>(world: &mut World<R>) {
     world.up("loud", &["--stderr-at-start", "hello"]).await;
     world
@@ -109,6 +115,7 @@ pub(crate) async fn a_flood_on_standard_error_is_no_failure<R: AsyncRuntime>(wor
     world.servers().await;
 }
 
+/// F33
 pub(crate) async fn a_flood_of_notifications_is_passed_on<R: AsyncRuntime>(world: &mut World<R>) {
     world.up("chatty", &["--era", "legacy"]).await;
     world

@@ -51,6 +51,7 @@ pub(crate) async fn a_server_that_ends_with_its_input_is_not_signalled<R: AsyncR
     marker.gone(PATIENCE).unwrap();
 }
 
+/// F51
 pub(crate) async fn a_server_that_ignores_the_end_of_its_input_is_terminated<R: AsyncRuntime>(
     world: &mut World<R>,
 ) {
@@ -63,6 +64,7 @@ pub(crate) async fn a_server_that_ignores_the_end_of_its_input_is_terminated<R: 
     marker.gone(PATIENCE).unwrap();
 }
 
+/// F51, F52
 pub(crate) async fn a_server_that_ignores_everything_is_killed<R: AsyncRuntime>(
     world: &mut World<R>,
 ) {
@@ -70,6 +72,7 @@ pub(crate) async fn a_server_that_ignores_everything_is_killed<R: AsyncRuntime>(
     marker.gone(PATIENCE).unwrap();
 }
 
+/// F15
 pub(crate) async fn a_grandchild_that_holds_the_output_is_swept<R: AsyncRuntime>(
     world: &mut World<R>,
 ) {
@@ -80,17 +83,17 @@ pub(crate) async fn a_grandchild_that_holds_the_output_is_swept<R: AsyncRuntime>
     marker.gone(PATIENCE).unwrap();
 }
 
-pub(crate) async fn a_grandchild_that_escaped_does_not_hold_up_the_end<R: AsyncRuntime>(
-    world: &mut World<R>,
-) {
-    let marker = live_and_die(world, &["--grandchild", "own-group"], |limits| {
-        limits.exit_wait = Duration::from_millis(50);
-    })
-    .await;
-    // It is out of reach for the fleet, and holds the pipe still. It ends with the marker.
-    assert_eq!(marker.processes().unwrap().len(), 1);
+pub(crate) async fn f53_a_grandchild_that_escaped_is_swept<R: AsyncRuntime>(world: &mut World<R>) {
+    for escape in ["own-group", "daemon"] {
+        let marker = live_and_die(world, &["--grandchild", escape], |limits| {
+            limits.exit_wait = Duration::from_millis(50);
+        })
+        .await;
+        assert_eq!(marker.processes().unwrap(), []);
+    }
 }
 
+/// F53
 pub(crate) async fn a_crash_sweeps_what_is_left<R: AsyncRuntime>(world: &mut World<R>) {
     let marker = Marker::new();
     let config = world.limited("server", &["--grandchild", "same-group"], |limits| {

@@ -136,6 +136,7 @@ pub(crate) async fn a_crashed_server_comes_back_by_itself<R: AsyncRuntime>(world
     world.servers().await;
 }
 
+/// F4
 pub(crate) async fn a_server_that_keeps_dying_is_given_up<R: AsyncRuntime>(world: &mut World<R>) {
     let mut frail = world.limited("frail", &["--exit-at-start", "3"], |limits| {
         limits.restarts = 2;
@@ -223,6 +224,7 @@ pub(crate) async fn a_shutdown_without_grace_waits_for_nobody<R: AsyncRuntime>(
     world.log(format!("hang: {ended:?}"));
 }
 
+/// F53
 pub(crate) async fn a_dropped_manager_leaves_no_process<R: AsyncRuntime>(world: &mut World<R>) {
     let mut other = World::new(world.runtime.clone());
     other.up("server", &["--era", "legacy"]).await;
@@ -233,6 +235,7 @@ pub(crate) async fn a_dropped_manager_leaves_no_process<R: AsyncRuntime>(world: 
     world.log("no process is left");
 }
 
+/// F1
 pub(crate) async fn a_program_that_is_missing_cannot_start<R: AsyncRuntime>(world: &mut World<R>) {
     for (name, command) in [
         ("path", "/no/such/program"),
@@ -255,6 +258,7 @@ pub(crate) async fn a_program_that_is_missing_cannot_start<R: AsyncRuntime>(worl
     world.tool("path", "echo", json!({})).await;
 }
 
+/// F3
 pub(crate) async fn a_program_that_exits_at_once_has_failed<R: AsyncRuntime>(world: &mut World<R>) {
     let flags = [
         "--exit-at-start",
@@ -266,6 +270,7 @@ pub(crate) async fn a_program_that_exits_at_once_has_failed<R: AsyncRuntime>(wor
     world.counts("server").await;
 }
 
+/// F8
 pub(crate) async fn calls_made_before_readiness_wait<R: AsyncRuntime>(world: &mut World<R>) {
     let slow = world.fake("slow", &["--start-delay-ms", "200"]);
     let manager = world.manager.clone();

@@ -172,7 +172,7 @@ fn main() {
             a_server_that_ignores_the_end_of_its_input_is_terminated
             a_server_that_ignores_everything_is_killed
             a_grandchild_that_holds_the_output_is_swept
-            a_grandchild_that_escaped_does_not_hold_up_the_end
+            f53_a_grandchild_that_escaped_is_swept
             a_crash_sweeps_what_is_left
         }
         attached {

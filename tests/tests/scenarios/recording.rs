@@ -69,6 +69,7 @@ impl Recording {
                     Effect::CloseInput { .. } => "close input",
                     Effect::Terminate { .. } => "terminate",
                     Effect::Kill { .. } => "kill",
+                    Effect::Abandon { .. } => "abandon",
                 };
                 let link = effect.link();
                 let lines = work.entry(names[&link].to_string()).or_default();

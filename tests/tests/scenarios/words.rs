@@ -141,6 +141,7 @@ pub(crate) fn events(events: &[Event]) -> BTreeMap<String, String> {
                     format!("notifies {method} {params}").abridged(),
                 )
             }
+            Event::Abandoned { server, .. } => (server.to_string(), "is abandoned".to_owned()),
             Event::Violation { server, message } => (
                 server.to_string(),
                 format!("violates: {message}").abridged(),

@@ -150,7 +150,8 @@ fn weigh(entry: &Entry) -> usize {
         Effect::Open { .. }
         | Effect::CloseInput { .. }
         | Effect::Terminate { .. }
-        | Effect::Kill { .. } => 0,
+        | Effect::Kill { .. }
+        | Effect::Abandon { .. } => 0,
     });
     effects.fold(TURN_BYTES.saturating_add(input), usize::saturating_add)
 }

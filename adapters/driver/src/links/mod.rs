@@ -56,6 +56,8 @@ struct LinkEnds<R: AsyncRuntime> {
 enum Rung {
     Terminate,
     Kill,
+    /// Not a step down: nobody waits for the end any more.
+    Abandon,
 }
 
 impl<R: AsyncRuntime> Links<R> {
@@ -102,6 +104,7 @@ impl<R: AsyncRuntime> Links<R> {
             }
             Effect::Terminate { link } => self.climb(link, Rung::Terminate),
             Effect::Kill { link } => self.climb(link, Rung::Kill),
+            Effect::Abandon { link } => self.climb(link, Rung::Abandon),
         }
     }
 

@@ -1,6 +1,6 @@
 //! The task of a link to a child process.
 
-use std::{os::unix::process::ExitStatusExt, process::ExitStatus};
+use std::{os::unix::process::ExitStatusExt, pin::pin, process::ExitStatus};
 
 use futures::{
     StreamExt,
@@ -12,24 +12,37 @@ use mcp_fleet_core::{Exit, LinkId, Signal};
 
 use super::{LinkEnds, Rung, pump};
 use crate::{
-    process::{Group, Launch, Launched, Spawner},
+    process::{Group, Launch, LaunchError, Launched, Mark, Spawner},
     runtime::{AsyncRuntime, Child, Process},
 };
 
-/// Opens the link, serves it, and closes it when the child was reaped and its pipes are done.
+/// Opens the link, serves it, and closes it when the child was reaped, its pipes are done, and
+/// nobody is left who descends from it; or when it is given up.
 pub(super) async fn run<R: AsyncRuntime>(
     ends: LinkEnds<R>,
     spawner: Spawner<R>,
     launch: Box<Launch>,
 ) {
     let link = ends.link;
-    match spawner.launch(launch).await {
+    let mark = spawner.mark();
+    let launched = {
+        let launching = pin!(spawner.launch(launch, mark.clone()));
+        match select(launching, pin!(given_up(&ends.rungs))).await {
+            Either::Left((launched, _)) => launched,
+            // The child is killed should it start at last.
+            Either::Right(((), _)) => Err(LaunchError {
+                message: "its start did not come to an end".to_owned(),
+                transient: true,
+            }),
+        }
+    };
+    match launched {
         Ok(Launched { process, group }) => {
             let signals = ends.signals.clone();
             let id = group.id();
             let guarded = Guarded {
                 spawner: &spawner,
-                group: id,
+                rest: Some((mark, id)),
             };
             signals
                 .tell(Signal::Opened {
@@ -37,8 +50,14 @@ pub(super) async fn run<R: AsyncRuntime>(
                     pid: Some(id),
                 })
                 .await;
-            let rungs = serve(ends, process, group).await;
-            drop(guarded);
+            let (rungs, end) = serve(ends, process, group).await;
+            let swept = guarded.sweep();
+            match end {
+                End::Reached => {
+                    select(swept, pin!(given_up(&rungs))).await;
+                }
+                End::GivenUp => {}
+            }
             signals.tell(Signal::Closed { link }).await;
             drop(rungs);
         }
@@ -53,16 +72,50 @@ pub(super) async fn run<R: AsyncRuntime>(
     }
 }
 
-/// A group in the guard's hands, until this is dropped: also by a panic.
+/// Ends when nobody waits for the link any more.
+async fn given_up(rungs: &async_channel::Receiver<Rung>) {
+    loop {
+        match rungs.recv().await {
+            // What is not open yet cannot be signalled; the machine says it again once it is.
+            Ok(Rung::Terminate | Rung::Kill) => {}
+            Ok(Rung::Abandon) | Err(_) => return,
+        }
+    }
+}
+
+/// A group in the guard's hands and the mark of its members, until they are swept: at the latest
+/// when this is dropped, also by a panic.
 struct Guarded<'a, R: AsyncRuntime> {
     spawner: &'a Spawner<R>,
-    group: u32,
+    rest: Option<(Mark, u32)>,
+}
+
+impl<R: AsyncRuntime> Guarded<'_, R> {
+    /// The receiver ends when nobody is left.
+    fn sweep(mut self) -> oneshot::Receiver<()> {
+        self.begin()
+    }
+
+    fn begin(&mut self) -> oneshot::Receiver<()> {
+        match self.rest.take() {
+            Some((mark, group)) => self.spawner.sweep(mark, group),
+            None => oneshot::channel().1,
+        }
+    }
 }
 
 impl<R: AsyncRuntime> Drop for Guarded<'_, R> {
     fn drop(&mut self) {
-        self.spawner.forget(self.group);
+        drop(self.begin());
     }
+}
+
+/// How a link came to its end.
+enum End {
+    /// Its child was reaped.
+    Reached,
+    /// Its child may live on.
+    GivenUp,
 }
 
 /// A part of the link that came to its end.
@@ -99,7 +152,7 @@ async fn serve<R: AsyncRuntime>(
     ends: LinkEnds<R>,
     process: Process<R>,
     mut group: Group,
-) -> async_channel::Receiver<Rung> {
+) -> (async_channel::Receiver<Rung>, End) {
     let LinkEnds {
         runtime,
         link,
@@ -138,13 +191,15 @@ async fn serve<R: AsyncRuntime>(
         let next = if deserted {
             Either::Right(parts.next().await)
         } else {
-            match select(std::pin::pin!(rungs.recv()), parts.next()).await {
+            match select(pin!(rungs.recv()), parts.next()).await {
                 Either::Left((rung, _)) => Either::Left(rung),
                 Either::Right((ended, _)) => Either::Right(ended),
             }
         };
         match next {
             Either::Left(Ok(Rung::Terminate)) => group.terminate(),
+            // The runtime reaps the child, should it end at last.
+            Either::Left(Ok(Rung::Abandon)) => return (rungs, End::GivenUp),
             Either::Left(rung @ (Ok(Rung::Kill) | Err(_))) => {
                 // Without its near end the link has nobody left to end it.
                 deserted = rung.is_err();
@@ -179,8 +234,8 @@ async fn serve<R: AsyncRuntime>(
     }
     // What standard error still holds is told before the close.
     let remaining = parts.for_each(|_| std::future::ready(()));
-    select(std::pin::pin!(last_words.heard()), remaining).await;
-    rungs
+    select(pin!(last_words.heard()), remaining).await;
+    (rungs, End::Reached)
 }
 
 /// Adds `part`, which can be cut by the returned handle.

@@ -2,7 +2,8 @@
 //!
 //! The death signal reaches direct children only, and `npx` is three processes deep. The guard is a
 //! shell that reads which process groups are ours, and kills them when its input ends: with an
-//! orderly shutdown as with a host that was killed.
+//! orderly shutdown as with a host that was killed. Then it looks for those that left their group,
+//! by the mark of the fleet in their environment.
 
 use std::{
     collections::BTreeSet,
@@ -12,6 +13,8 @@ use std::{
 };
 
 use rustix::{io::ioctl_fionbio, process::setsid};
+
+use super::mark::FleetMark;
 
 /// One line per change. Ends by killing what was added and not deleted.
 const SCRIPT: &str = r#"
@@ -26,11 +29,25 @@ done
 for group in $groups; do
   kill -s KILL -- "-$group"
 done
+pass=0
+while [ $pass -lt 50 ]; do
+  pass=$((pass + 1)) found=
+  for file in $(grep -lsF -e "$1" /proc/[0-9]*/environ); do
+    pid="${file#/proc/}"
+    kill -s KILL "${pid%/environ}" && found=yes
+  done
+  [ "$found" ] || break
+done
 "#;
 
+/// Where the guard looks for the programs that it needs.
+const SEARCH_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
+
 /// The guard of one fleet, started with its first child.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Guard {
+    /// What the environment of every process of the fleet holds.
+    needle: String,
     groups: BTreeSet<u32>,
     shell: Shell,
 }
@@ -45,6 +62,14 @@ enum Shell {
 }
 
 impl Guard {
+    pub(super) fn new(fleet: &FleetMark) -> Self {
+        Self {
+            needle: fleet.needle(),
+            groups: BTreeSet::new(),
+            shell: Shell::default(),
+        }
+    }
+
     /// Has `group` killed when the host ends.
     pub(crate) fn add(&mut self, group: u32) {
         self.groups.insert(group);
@@ -120,8 +145,9 @@ impl Guard {
     fn try_start(&self) -> io::Result<(Child, ChildStdin)> {
         let mut command = Command::new("/bin/sh");
         command
-            .args(["-c", SCRIPT, "mcp-fleet-guard"])
+            .args(["-c", SCRIPT, "mcp-fleet-guard", &self.needle])
             .env_clear()
+            .env("PATH", SEARCH_PATH)
             .current_dir("/")
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
@@ -158,7 +184,14 @@ fn tell(input: &mut ChildStdin, verb: &str, group: u32) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicU64;
+
     use super::*;
+    use crate::process::mark::VARIABLE;
+
+    fn guard() -> Guard {
+        Guard::new(&FleetMark::new())
+    }
 
     /// A process in a group of its own that ends by being killed only.
     fn sleeper() -> Child {
@@ -172,7 +205,7 @@ mod tests {
     #[test]
     fn the_end_of_the_guard_kills_what_was_added_and_spares_what_was_deleted() {
         let (mut ours, mut spared, mut other) = (sleeper(), sleeper(), sleeper());
-        let mut guard = Guard::default();
+        let mut guard = guard();
         for child in [&ours, &spared, &other] {
             guard.add(child.id());
         }
@@ -191,9 +224,35 @@ mod tests {
     }
 
     #[test]
+    fn the_end_of_the_guard_kills_who_left_its_group() {
+        let fleet = FleetMark::new();
+        let mark = fleet.next(&AtomicU64::new(1)).to_string();
+        let stranger = FleetMark::new().next(&AtomicU64::new(1)).to_string();
+        let mut children = [mark, stranger].map(|mark| {
+            let mut command = Command::new("sleep");
+            command.arg("1000").env(VARIABLE, mark).spawn().unwrap()
+        });
+        let mut member = sleeper();
+        let mut guard = Guard::new(&fleet);
+        guard.add(member.id());
+        guard.end();
+        let [ours, other] = &mut children;
+        for child in [&mut member, ours] {
+            let status = child.wait().unwrap();
+            assert_eq!(
+                std::os::unix::process::ExitStatusExt::signal(&status),
+                Some(9)
+            );
+        }
+        assert!(other.try_wait().unwrap().is_none());
+        other.kill().unwrap();
+        other.wait().unwrap();
+    }
+
+    #[test]
     fn a_guard_that_was_stopped_neither_blocks_nor_kills() {
         let mut ours = sleeper();
-        let mut guard = Guard::default();
+        let mut guard = guard();
         guard.add(ours.id());
         let Shell::Running(shell, _) = &guard.shell else {
             panic!("no guard")
@@ -220,7 +279,7 @@ mod tests {
     #[test]
     fn a_guard_that_could_not_be_started_is_tried_again() {
         let mut ours = sleeper();
-        let mut guard = Guard::default();
+        let mut guard = guard();
         guard.shell = Shell::Absent;
         guard.add(ours.id());
         assert!(matches!(guard.shell, Shell::Running(..)));
@@ -231,7 +290,7 @@ mod tests {
     #[test]
     fn a_guard_that_was_killed_is_replaced_and_knows_the_old_groups() {
         let (mut first, mut second, mut third) = (sleeper(), sleeper(), sleeper());
-        let mut guard = Guard::default();
+        let mut guard = guard();
         guard.add(first.id());
         let Shell::Running(shell, _) = &mut guard.shell else {
             panic!("no guard")

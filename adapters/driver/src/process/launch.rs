@@ -11,6 +11,8 @@ use std::{
 use mcp_fleet_core::{ServerName, config::Stdio};
 use rustix::{io::Errno, process};
 
+use super::mark::{self, Mark};
+
 /// Variables of the host that every child gets, beside all that begin with `LC_`.
 const INHERITED: [&str; 7] = ["PATH", "HOME", "LANG", "TZ", "TMPDIR", "USER", "SHELL"];
 
@@ -39,7 +41,7 @@ impl Launch {
     }
 
     /// The command to start from the calling thread, which must outlive the child.
-    pub(crate) fn command(&self) -> Command {
+    pub(super) fn command(&self, mark: &Mark) -> Command {
         let mut command = Command::new(&self.stdio.command);
         command
             .args(&self.stdio.args)
@@ -47,6 +49,7 @@ impl Launch {
             .envs(std::env::vars_os().filter(|(name, _)| is_inherited(name)))
             .envs(&self.stdio.env)
             .env(MARKER, self.server.as_str())
+            .env(mark::VARIABLE, mark.to_string())
             .stdin(Pipe::piped())
             .stdout(Pipe::piped())
             .stderr(Pipe::piped())
@@ -188,10 +191,12 @@ fn close_inherited_descriptors() {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::process::mark::FleetMark;
 
     fn explained(stdio: Stdio) -> LaunchError {
         let launch = Launch::new(ServerName::new("s").unwrap(), stdio);
-        launch.explain(&launch.command().spawn().unwrap_err())
+        let mark = FleetMark::new().next(&0.into());
+        launch.explain(&launch.command(&mark).spawn().unwrap_err())
     }
 
     fn command(command: &str) -> Stdio {

@@ -8,6 +8,7 @@ use mcp_fleet_driver::AsyncRuntime;
 use crate::bench::{Bench, Log};
 
 /// Opens and closes links many times over; returns what is left over of descriptors and children.
+/// F67
 pub async fn many_lives_leave_nothing_behind<R: AsyncRuntime>(runtime: R) {
     let mut bench = Bench::new(runtime);
     let mut before = None;

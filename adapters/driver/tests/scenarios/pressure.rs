@@ -79,6 +79,7 @@ fn flood() -> ServerConfig {
     ServerConfig::new(name("flood"), Kind::Stdio(shell(&script)))
 }
 
+/// F33
 pub async fn a_flood_leaves_the_calls_of_others_alone<R: AsyncRuntime>(runtime: R) {
     let manager = manager(&runtime);
     Attached::deploy(&runtime, manager.runtime(), "near").await;
@@ -265,6 +266,7 @@ impl AsyncWrite for Trap {
     }
 }
 
+/// F55
 pub async fn a_panic_of_a_stream_fails_its_server_alone<R: AsyncRuntime>(runtime: R) {
     let manager = manager(&runtime);
     let fleet = manager.runtime();
@@ -323,6 +325,7 @@ impl<R: AsyncRuntime> AsyncRuntime for Fussy<R> {
     }
 }
 
+/// F55
 pub async fn a_panic_of_a_launch_fails_its_server_alone<R: AsyncRuntime>(runtime: R) {
     let manager = manager(&Fussy(runtime));
     manager.deploy_server(shell_server("shell")).await.unwrap();

@@ -42,6 +42,7 @@ impl Drop for Hoard {
 }
 
 /// Lets a launch run out of descriptors at every step it takes.
+/// F2, F64
 pub async fn a_launch_without_descriptors_fails_alone<R: AsyncRuntime>(runtime: R) {
     let options = RuntimeOptions::default();
     let manager = McpManagerV2::on(runtime.clone(), FleetConfig::default(), options);

@@ -143,7 +143,7 @@ impl Names {
                 let servers = output::count(config.servers.len(), "server");
                 Said::of_all(format!("reload {servers}"))
             }
-            McpCommand::ClientGone { client } => {
+            McpCommand::ClientGone { client, .. } => {
                 Said::of_all(format!("client {} is gone", client.0))
             }
             _ => Said::of_all(shortened(&format!("{command:?}"))),
@@ -190,6 +190,7 @@ impl Names {
             Effect::CloseInput { .. } => format!("close the input of {link}"),
             Effect::Terminate { .. } => format!("terminate {link}"),
             Effect::Kill { .. } => format!("kill {link}"),
+            Effect::Abandon { .. } => format!("give up {link}"),
         };
         Said::of(self.server(effect.link().server), words)
     }
@@ -285,6 +286,19 @@ impl Names {
                 server.as_str(),
                 format!("{server} broke the protocol: {}", shortened(message)),
             ),
+            Event::BreakerChanged { server, state } => Said::of(
+                server.as_str(),
+                format!("the breaker of {server} is {state}"),
+            ),
+            Event::Abandoned {
+                server,
+                incarnation,
+                pid,
+            } => {
+                let process = pid.map_or_else(String::new, |pid| format!(", process {pid}"));
+                let text = format!("{server} #{incarnation} is left to the system{process}");
+                Said::of(server.as_str(), text)
+            }
             _ => Said::of_all(shortened(&format!("{event:?}"))),
         }
     }

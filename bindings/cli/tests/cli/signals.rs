@@ -95,6 +95,7 @@ fn hangup_is_ignored() -> bool {
     mask.is_some_and(|mask| mask & 1 == 1)
 }
 
+/// F72
 #[test]
 fn the_first_signal_cancels_the_call_and_stops_the_server_in_order() {
     for (name, code) in [("INT", 130), ("TERM", 143), ("HUP", 129)] {
@@ -110,6 +111,7 @@ fn the_first_signal_cancels_the_call_and_stops_the_server_in_order() {
     }
 }
 
+/// F72
 #[test]
 fn the_second_signal_kills_a_server_that_does_not_stop() {
     // Deaf to the end of its input and to SIGTERM, and given five minutes.

@@ -84,6 +84,8 @@ pub(crate) struct Link {
     stdin_broken: bool,
     terminate: bool,
     kill: bool,
+    /// Nobody waits for its end any more.
+    abandoned: bool,
     writing: bool,
     reading: bool,
     exit_told: bool,
@@ -127,6 +129,7 @@ impl Link {
             stdin_broken: false,
             terminate: false,
             kill: false,
+            abandoned: false,
             writing: true,
             reading: true,
             exit_told: false,
@@ -155,6 +158,11 @@ impl Link {
             }
             Effect::Terminate { .. } => self.terminate = true,
             Effect::Kill { .. } => self.kill = true,
+            Effect::Abandon { .. } => {
+                self.abandoned = true;
+                self.agenda = Agenda::default();
+                return self.soon(now, Step::Close, world);
+            }
         }
         self.obey_rungs(now, world);
         self.settle(now, world);
@@ -216,10 +224,17 @@ impl Link {
                 self.tell(signal);
             }
             Step::Close => {
-                if self.is_done() {
-                    let link = self.id;
-                    self.tell(Signal::Closed { link });
+                let link = self.id;
+                if self.abandoned && self.child == Child::NotYet {
                     self.over = true;
+                    self.tell(Signal::OpenFailed {
+                        link,
+                        message: "it did not start".to_owned(),
+                        transient: true,
+                    });
+                } else if self.abandoned || self.is_done() {
+                    self.over = true;
+                    self.tell(Signal::Closed { link });
                 } else {
                     self.later(now, Step::Close, world);
                 }
@@ -229,6 +244,9 @@ impl Link {
 
     fn launch(&mut self, now: Time, world: &mut World<'_>) {
         let link = self.id;
+        if world.faults.strikes(Fault::Stuck, &mut self.dice) {
+            return;
+        }
         let hopeless = world.faults.strikes(Fault::NoSuchProgram, &mut self.dice);
         let transient = world.faults.strikes(Fault::NoResources, &mut self.dice);
         if hopeless || transient {
@@ -260,7 +278,8 @@ impl Link {
             self.writing = false;
             self.stdout.clear();
             self.lines.clear();
-            if self.child == Child::Running {
+            let stuck = world.faults.strikes(Fault::Stuck, &mut self.dice);
+            if self.child == Child::Running && !stuck {
                 self.end(now, Exit::Signal(9), false, world);
             }
         }

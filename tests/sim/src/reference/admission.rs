@@ -19,8 +19,11 @@ pub(super) enum Verdict {
     /// The fleet has no room.
     Full(Limit),
     Unavailable,
+    BreakerOpen,
     /// The server leaves, perhaps to come back: as if it stayed, or unavailable.
     Leaving(Room),
+    /// It leaves, and its breaker is open.
+    LeavingSpared,
     /// It depends on which of several replicas it comes to.
     Open(Chances),
 }
@@ -36,6 +39,8 @@ pub(super) struct Chances {
     unavailable: bool,
     /// Too many clients may have a server of their own.
     full_of_owners: bool,
+    /// All replicas may be spared calls.
+    spared: bool,
 }
 
 /// Room in the queue of a server.
@@ -95,7 +100,15 @@ impl Verdict {
             }
             CallError::Unavailable { .. } => {
                 let unavailable = matches!(self, Self::Open(chances) if chances.unavailable);
-                matches!(self, Self::Unavailable | Self::Leaving(_)) || unavailable
+                unavailable
+                    || matches!(
+                        self,
+                        Self::Unavailable | Self::Leaving(_) | Self::LeavingSpared
+                    )
+            }
+            CallError::BreakerOpen { .. } => {
+                let spared = matches!(self, Self::Open(chances) if chances.spared);
+                spared || matches!(self, Self::BreakerOpen | Self::LeavingSpared)
             }
             _ => self.allows_taking(),
         }
@@ -131,8 +144,8 @@ impl ReferenceState {
             return self.judge_owner(server, options);
         }
         match pool.only() {
-            Some(_) => self.judge_one(server, options),
-            None => self.judge_many(server, options),
+            Some(only) if !only.vague => self.judge_one(server, options),
+            Some(_) | None => self.judge_many(server, options),
         }
     }
 
@@ -150,17 +163,26 @@ impl ReferenceState {
             full: true,
             full_of_client: pool.config.limits.queue_per_client > 0,
             unavailable: true,
+            spared: true,
             full_of_owners: options.client.is_some() && owned >= pool.config.limits.clients,
         })
     }
 
     fn judge_one(&mut self, server: &str, options: &CallOptions) -> Verdict {
         let pool = self.servers.get(server);
-        let Some(state) = pool.and_then(PoolBook::only).map(|book| book.state) else {
+        let Some(book) = pool.and_then(PoolBook::only) else {
             return Verdict::NotFound;
         };
+        let state = book.state;
         if aftermath::refuses_calls(state) {
             return Verdict::Unavailable;
+        }
+        if book.breaker.refuses(self.now) {
+            return if aftermath::takes_calls(state) {
+                Verdict::BreakerOpen
+            } else {
+                Verdict::LeavingSpared
+            };
         }
         let room = self.room(server, options);
         if aftermath::takes_calls(state) {
@@ -196,8 +218,10 @@ impl ReferenceState {
         let bounds = pool.members.values();
         let bounds = bounds.map(|member| member.limits.queue_per_client);
         let bound = bounds.filter(|bound| *bound > 0).min();
+        let spared = pool.may_spare();
         let chances = Chances {
-            full: !some || of_server().count() >= places,
+            spared,
+            full: spared || !some || of_server().count() >= places,
             full_of_client: bound.is_some_and(|bound| theirs.count() >= bound),
             unavailable: !some,
             full_of_owners: false,

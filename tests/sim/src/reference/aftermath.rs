@@ -7,7 +7,7 @@ use mcp_fleet_core::{Exit, Failure, ServerState, Timer, config::Restart};
 pub(super) const fn may_follow(before: ServerState, after: ServerState) -> bool {
     use ServerState::{
         Asleep, Backoff, Closing, Draining, Failed, Handshaking, Probing, Ready, Starting, Stopped,
-        Waiting,
+        Unready, Waiting, Warming,
     };
     match after {
         Asleep => matches!(before, Stopped | Failed | Closing | Backoff | Waiting),
@@ -21,9 +21,14 @@ pub(super) const fn may_follow(before: ServerState, after: ServerState) -> bool 
         ),
         Probing => matches!(before, Starting | Handshaking),
         Handshaking => matches!(before, Starting | Probing),
-        Ready => matches!(before, Probing | Handshaking),
-        Draining => matches!(before, Ready),
-        Closing => matches!(before, Starting | Probing | Handshaking | Ready | Draining),
+        Warming => matches!(before, Probing | Handshaking),
+        Ready => matches!(before, Probing | Handshaking | Warming | Unready),
+        Unready => matches!(before, Ready),
+        Draining => matches!(before, Ready | Unready),
+        Closing => matches!(
+            before,
+            Starting | Probing | Handshaking | Warming | Ready | Unready | Draining
+        ),
         Stopped => matches!(
             before,
             Closing | Failed | Stopped | Asleep | Backoff | Waiting
@@ -61,11 +66,27 @@ pub(super) fn may_restart(failure: &Failure, policy: Restart) -> bool {
     curable && wanted
 }
 
+/// Whether the session is open, and calls were taken.
+pub(super) const fn is_up(state: ServerState) -> bool {
+    matches!(state, ServerState::Ready | ServerState::Unready)
+}
+
 /// Whether the server has one of the places for servers that start.
 pub(super) const fn is_starting(state: ServerState) -> bool {
     matches!(
         state,
-        ServerState::Starting | ServerState::Probing | ServerState::Handshaking
+        ServerState::Starting
+            | ServerState::Probing
+            | ServerState::Handshaking
+            | ServerState::Warming
+    )
+}
+
+/// Whether the handshake is over, and the session is not.
+pub(super) const fn is_open(state: ServerState) -> bool {
+    matches!(
+        state,
+        ServerState::Warming | ServerState::Ready | ServerState::Unready | ServerState::Draining
     )
 }
 
@@ -94,7 +115,9 @@ pub(super) const fn takes_calls(state: ServerState) -> bool {
             | ServerState::Starting
             | ServerState::Probing
             | ServerState::Handshaking
+            | ServerState::Warming
             | ServerState::Ready
+            | ServerState::Unready
     )
 }
 
@@ -106,15 +129,27 @@ pub(super) const fn refuses_calls(state: ServerState) -> bool {
 /// Whether a server in this state may wait for this.
 pub(super) const fn may_wait_for(state: ServerState, timer: Timer) -> bool {
     use ServerState::{
-        Backoff, Closing, Draining, Failed, Handshaking, Probing, Ready, Starting, Waiting,
+        Backoff, Closing, Draining, Failed, Handshaking, Probing, Ready, Starting, Unready,
+        Waiting, Warming,
     };
     match timer {
-        Timer::Start => matches!(state, Starting | Probing | Handshaking),
+        Timer::Start => matches!(state, Starting | Probing | Handshaking | Warming),
+        Timer::Startup => matches!(state, Warming),
         Timer::Probe => matches!(state, Probing),
         Timer::Drain => matches!(state, Draining),
-        Timer::CloseInput | Timer::Terminate | Timer::ExitWait => matches!(state, Closing),
-        Timer::Listen | Timer::Refresh | Timer::Health | Timer::Idle => matches!(state, Ready),
-        Timer::Request | Timer::Round => matches!(state, Ready | Draining | Closing),
+        Timer::CloseInput | Timer::Terminate | Timer::ExitWait | Timer::KillWait => {
+            matches!(state, Closing)
+        }
+        Timer::Listen => matches!(state, Warming | Ready | Unready),
+        Timer::Refresh | Timer::Health | Timer::Readiness | Timer::Page | Timer::Idle => {
+            matches!(state, Ready | Unready)
+        }
+        Timer::Request => matches!(state, Warming | Ready | Unready | Draining | Closing),
+        Timer::Round => matches!(state, Ready | Unready | Draining | Closing),
+        Timer::Input => matches!(
+            state,
+            Probing | Handshaking | Warming | Ready | Unready | Draining | Closing
+        ),
         Timer::Backoff => matches!(state, Backoff),
         Timer::Revive => matches!(state, Failed),
         Timer::Dependency => matches!(state, Waiting),

@@ -35,6 +35,9 @@ pub(super) struct Call {
     /// An attempt was lost of which something was written.
     pub(super) lost: bool,
     pub(super) rounds: u32,
+    /// The period of the breaker in which it was last sent, and where to.
+    pub(super) period: u64,
+    pub(super) incarnation: Option<u32>,
 }
 
 #[derive(Clone, PartialEq, Debug)]

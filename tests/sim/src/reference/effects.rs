@@ -3,9 +3,9 @@
 use mcp_fleet_core::{CallId, ClientId, Effect, LinkId, ServerState};
 
 use super::{
-    ReferenceState,
+    ReferenceState, aftermath,
     calls::Stage,
-    pools::{PoolBook, Role, is_per_client},
+    pools::{Role, is_per_client},
 };
 use crate::{
     frame::Frame,
@@ -38,10 +38,20 @@ impl ReferenceState {
                 })?;
                 self.on_frame(link, bytes.len() as u64, &frame)
             }
-            Effect::CloseInput { .. } | Effect::Terminate { .. } | Effect::Kill { .. } => {
+            Effect::CloseInput { .. }
+            | Effect::Terminate { .. }
+            | Effect::Kill { .. }
+            | Effect::Abandon { .. } => {
+                let now = self.now;
+                let server = self.slots.get(&link.server).cloned().unwrap_or_default();
+                let pool = self.servers.get(&server);
+                let member = pool.and_then(|pool| pool.of_slot(link.server));
+                let wait = member.map(|member| member.kill_wait_min);
                 let book = self.links.get_mut(link);
                 promise!(book.is_some(), ALIVE, "{effect:?}");
-                book.map_or(Ok(()), |book| book.on_rung(effect))
+                book.map_or(Ok(()), |book| {
+                    book.on_rung(now, effect, wait.unwrap_or_default())
+                })
             }
         }
     }
@@ -54,16 +64,20 @@ impl ReferenceState {
         let interval = bounds.map_or_else(Default::default, |server| server.interval_min);
         let in_flight_max = bounds.map_or(0, |server| server.limits.in_flight);
         let state = bounds.map_or(ServerState::Stopped, |server| server.state);
-        let open = matches!(state, ServerState::Ready | ServerState::Draining);
+        let open = aftermath::is_open(state);
         // It may have got a call and begun to drain in one turn.
         let left = bounds.is_some_and(|member| member.left_ready);
         let state = if left { ServerState::Ready } else { state };
         let bounds_role = bounds.map(|member| member.role);
-        let able = pool.is_some_and(PoolBook::takes_calls);
+        let able = pool.is_some_and(|pool| pool.takes_calls() && !pool.may_spare());
         let Some(book) = self.links.get_mut(link) else {
             promise!(false, ALIVE, "{link:?} {frame:?}");
             return Ok(());
         };
+        let pool = self.servers.get_mut(&server);
+        if let Some(member) = pool.and_then(|pool| pool.of_slot_mut(link.server)) {
+            member.probes.on_frame(self.now, link, frame, state);
+        }
         let start = book.on_frame(self.now, length, frame, write_bytes, interval, open)?;
         if let Some(request) = frame.cancels {
             self.notices.remove(&(link, request));
@@ -128,13 +142,25 @@ impl ReferenceState {
             ONCE,
             "{call:?} on {link:?}"
         );
-        let open =
-            state == ServerState::Ready || state == ServerState::Draining && !call.is_fresh();
+        let open = state == ServerState::Ready
+            || matches!(state, ServerState::Draining | ServerState::Unready) && !call.is_fresh();
         promise!(
             open,
             "calls go to servers that take them",
             "{id:?} while {state}"
         );
+        let pool = self.servers.get(&call.server);
+        if let Some(book) = pool.and_then(|pool| pool.of_slot(link.server)) {
+            let spared = call.rounds == 0 && !book.vague && !book.breaker.lets_through(id);
+            promise!(
+                !spared,
+                "an open breaker sends nothing, a half-open one a single call",
+                "{id:?}: {:?}",
+                book.breaker
+            );
+            call.period = book.breaker.period();
+            call.incarnation = Some(link.incarnation);
+        }
         call.frames.push((link, start));
         let first = !std::mem::replace(&mut call.tried, true);
         // Each request has a token of its own, and its progress begins anew.

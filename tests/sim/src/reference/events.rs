@@ -1,5 +1,7 @@
 //! What the machine may tell, and when.
 
+use std::time::Duration;
+
 use mcp_fleet_core::{
     CallError, CallId, CommandError, CommandId, Event, InputId, Limit, RawJson, Reply, Sent,
     ServerName, ServerState,
@@ -79,6 +81,25 @@ impl ReferenceState {
                 }
                 None => Ok(()),
             },
+            Event::BreakerChanged {
+                server,
+                replica,
+                state,
+            } => {
+                let who = (server.as_str().to_owned(), *replica);
+                self.breakers.push((who, *state));
+                Ok(())
+            }
+            Event::Abandoned {
+                server,
+                replica,
+                incarnation,
+                ..
+            } => {
+                let link = self.links.life(server.as_str(), *replica, *incarnation);
+                promise!(link.is_some(), "what is left behind was there", "{server}");
+                link.map_or(Ok(()), super::links::LinkBook::on_abandoned)
+            }
             Event::InputRequested {
                 input,
                 server,
@@ -199,7 +220,15 @@ impl ReferenceState {
         {
             inputs.insert(input);
         }
-        self.inputs.insert(input, Asked { server: name, call });
+        let at = self.now;
+        self.inputs.insert(
+            input,
+            Asked {
+                server: name,
+                call,
+                at,
+            },
+        );
         Ok(())
     }
 
@@ -250,6 +279,13 @@ impl ReferenceState {
             if open {
                 self.notices.insert((*link, *request));
             }
+        }
+        let pool = self.servers.get_mut(&call.server);
+        if let Some(server) = pool.and_then(|pool| pool.holder_mut(call.slot())) {
+            let waited = matches!(call.stage, Stage::Sent(..));
+            let sent = (call.period, call.incarnation, waited);
+            let limits = &server.limits;
+            server.breaker.on_ended(self.now, id, sent, outcome, limits);
         }
         self.calls.end(id);
         self.outcomes += 1;
@@ -312,8 +348,19 @@ impl ReferenceState {
             CallError::ServerGone { sent, .. } => self.judge_gone(id, call, *sent),
             refusal => {
                 let verdict = self.verdict.filter(|(new, _)| *new == id);
+                let spared = self.servers.get(&call.server).is_some_and(|pool| {
+                    let wait = match refusal {
+                        CallError::BreakerOpen { retry_after, .. } => *retry_after,
+                        _ => return false,
+                    };
+                    let members = pool.members.values();
+                    let longest = members.map(|member| member.breaker_open_max).max();
+                    let known = pool.only().filter(|only| !only.vague);
+                    promised(wait, longest.unwrap_or_default())
+                        && known.is_none_or(|only| !only.breaker.lets_through(id))
+                });
                 let never = !call.may_have_run();
-                let lost = matches!(refusal, CallError::Unavailable { .. }) && never;
+                let lost = (matches!(refusal, CallError::Unavailable { .. }) || spared) && never;
                 let gave_way = self.gave_way == Some(id);
                 let kept = verdict.map_or(lost || gave_way, |(_, verdict)| verdict.allows(refusal));
                 promise!(
@@ -340,6 +387,11 @@ impl ReferenceState {
         let written = book.is_some_and(|book| book.wrote > *start);
         judge_sent(id, sent, written || call.rounds > 0 || call.lost)
     }
+}
+
+/// Whether a caller is told to wait for a time that makes sense.
+fn promised(wait: Duration, longest: Duration) -> bool {
+    wait <= longest.max(Duration::from_millis(10))
 }
 
 fn judge_sent(id: CallId, sent: Sent, begun: bool) -> Result<(), Violation> {

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use mcp_fleet_core::{
-    CallId, CommandError, CommandId, Event, InputId, LinkId, McpCommand, Request, Signal,
+    CallError, CallId, CommandError, CommandId, Event, InputId, LinkId, McpCommand, Request,
+    ServerState, Signal,
     config::{FleetConfig, ServerConfig},
 };
 
@@ -76,6 +77,7 @@ impl ReferenceState {
             }
             McpCommand::Restart { id, server } => {
                 self.begin(*id, Command::Restart(server.clone()));
+                self.reset_breaker(*id, server, events);
                 if let Some(pool) = self.servers.get_mut(server) {
                     pool.forgive();
                     pool.restarts.insert(*id);
@@ -143,12 +145,30 @@ impl ReferenceState {
                     tried: false,
                     lost: false,
                     rounds: 0,
+                    period: 0,
+                    incarnation: None,
                 };
                 self.calls.open.insert(*call, call_book);
+                if !turned_away(*call, events)
+                    && let Some(pool) = self.servers.get_mut(server)
+                    && let Some(only) = pool.holder_mut(None)
+                {
+                    only.breaker.on_taken(now, *call);
+                }
             }
             _ => {}
         }
         Ok(())
+    }
+
+    /// What the operator wants anew is judged anew.
+    fn reset_breaker(&mut self, id: CommandId, server: &str, events: &[Event]) {
+        if !refused(id, events)
+            && let Some(pool) = self.servers.get_mut(server)
+            && let Some(only) = pool.holder_mut(None)
+        {
+            only.breaker.reset();
+        }
     }
 
     fn begin(&mut self, id: CommandId, command: Command) {
@@ -241,16 +261,56 @@ impl ReferenceState {
         }
     }
 
-    pub(super) fn on_signal(&mut self, signal: &Signal, heard: &[Heard]) {
+    pub(super) fn on_signal(&mut self, signal: &Signal, heard: &[Heard], events: &[Event]) {
         let link = signal.link();
         let Some(book) = self.links.live(link) else {
             self.stale_signals += 1;
             return;
         };
         book.on_signal(self.now, signal);
+        if matches!(signal, Signal::Closed { .. }) {
+            self.count_loss(link, events);
+        }
         let ended = matches!(signal, Signal::Eof { .. });
         for line in heard {
             self.hear(link, line, ended);
+        }
+    }
+
+    /// The breaker hears of the calls that were lost with a link that ended by its own doing.
+    pub(super) fn count_loss(&mut self, link: LinkId, events: &[Event]) {
+        let Some(book) = self.links.get(link) else {
+            return;
+        };
+        let own = events.iter().any(|event| match event {
+            Event::ServerChanged {
+                server,
+                replica,
+                state,
+                ..
+            } => {
+                let failed = matches!(state, ServerState::Backoff | ServerState::Failed);
+                failed && server.as_str() == book.server && *replica == book.replica
+            }
+            _ => false,
+        });
+        if !own {
+            return;
+        }
+        let pool = self.servers.get_mut(&book.server);
+        let Some(server) = pool.and_then(|pool| pool.of_slot_mut(link.server)) else {
+            return;
+        };
+        for (id, call) in self.calls.of(&book.server) {
+            let written = call
+                .frames
+                .last()
+                .is_some_and(|(_, start)| book.wrote > *start);
+            let begun = matches!(call.stage, Stage::Sent(..)) && written || call.rounds > 0;
+            if begun && call.slot() == Some(link.server) {
+                let sent = (call.period, call.incarnation);
+                server.breaker.on_lost(self.now, *id, sent, &server.limits);
+            }
         }
     }
 
@@ -280,6 +340,10 @@ impl ReferenceState {
             Meaning::Answer { request, answer } => {
                 book.vouches |= matches!(answer, Answer::Result(text) if text.contains(VOUCHER));
                 book.botched |= book.is_greeting(*request);
+                let pool = self.servers.get_mut(&book.server);
+                if let Some(server) = pool.and_then(|pool| pool.of_slot_mut(link.server)) {
+                    server.probes.on_answer(link, *request, answer);
+                }
                 if let Some(call) = self.calls.in_flight.get(&(link, *request)).copied() {
                     self.on_answered(call, answer);
                 }
@@ -343,6 +407,25 @@ impl ReferenceState {
             }
         }
     }
+}
+
+/// Whether a call was refused at once.
+fn turned_away(call: CallId, events: &[Event]) -> bool {
+    events.iter().any(|event| match event {
+        Event::CallEnded {
+            call: ended,
+            outcome: Err(error),
+        } if *ended == call => matches!(
+            error,
+            CallError::NotFound { .. }
+                | CallError::ShuttingDown
+                | CallError::InvalidRequest { .. }
+                | CallError::Overloaded { .. }
+                | CallError::BreakerOpen { .. }
+                | CallError::Unavailable { .. }
+        ),
+        _ => false,
+    })
 }
 
 /// Whether a command that adds or changes a server was turned away at once.

@@ -1,6 +1,9 @@
 //! What may pass over a link.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use mcp_fleet_core::{Effect, LinkId, ServerId, Signal, Time};
 
@@ -11,6 +14,7 @@ use crate::{
 
 const ONE_LIFE: &str = "one life of a server at a time";
 const LADDER: &str = "the close ladder is climbed rung by rung, once";
+const LEFT: &str = "what is left behind is said to be, once";
 const IDS: &str = "ids of requests only grow";
 const GREETING: &str = "the handshake comes first, and does not go round";
 const CREDIT: &str = "bytes on their way are bounded";
@@ -19,7 +23,7 @@ const CREDIT: &str = "bytes on their way are bounded";
 #[derive(Debug, Default)]
 pub(super) struct LinkBook {
     pub(super) server: String,
-    replica: u32,
+    pub(super) replica: u32,
     pub(super) opened_at: Time,
     pub(super) over: bool,
     pub(super) handed: u64,
@@ -38,6 +42,10 @@ pub(super) struct LinkBook {
     /// Something of it ended.
     pub(super) ended: bool,
     kills: u32,
+    killed_at: Time,
+    /// It is said to be left behind.
+    left: bool,
+    abandoned: bool,
     terminated: bool,
     last_request: u64,
     greeted: bool,
@@ -89,8 +97,18 @@ impl LinkBook {
     }
 
     /// A rung of the ladder, which stands in order.
-    pub(super) fn on_rung(&mut self, effect: &Effect) -> Result<(), Violation> {
-        promise!(!self.over, ONE_LIFE, "{effect:?} for a link that is over");
+    /// `wait` is the least time between the last two.
+    pub(super) fn on_rung(
+        &mut self,
+        now: Time,
+        effect: &Effect,
+        wait: Duration,
+    ) -> Result<(), Violation> {
+        promise!(
+            !self.over && !self.abandoned,
+            ONE_LIFE,
+            "{effect:?} for a link that is over"
+        );
         match effect {
             Effect::CloseInput { .. } => {
                 promise!(!self.input_closed && self.kills == 0, LADDER, "{effect:?}");
@@ -103,10 +121,35 @@ impl LinkBook {
             }
             Effect::Kill { .. } => {
                 self.kills += 1;
+                self.killed_at = now;
                 promise!(self.kills <= 2, LADDER, "{effect:?} for the third time");
+            }
+            Effect::Abandon { .. } => {
+                let waited = now.since(self.killed_at);
+                promise!(
+                    self.kills > 0 && (waited >= wait || now < self.killed_at),
+                    LADDER,
+                    "{effect:?} after {} kills and {waited:?}, not {wait:?}",
+                    self.kills
+                );
+                promise!(self.left, LEFT, "{effect:?}");
+                self.abandoned = true;
             }
             Effect::Open { .. } | Effect::Send { .. } => {}
         }
+        Ok(())
+    }
+
+    /// Since when it is waited for what SIGKILL did not end yet.
+    pub(super) fn lingers_since(&self) -> Option<Time> {
+        let lingers = self.kills > 0 && !self.over && !self.abandoned;
+        lingers.then_some(self.killed_at)
+    }
+
+    /// It is said to be left behind.
+    pub(super) fn on_abandoned(&mut self) -> Result<(), Violation> {
+        let told = std::mem::replace(&mut self.left, true);
+        promise!(!told, LEFT, "it was said before");
         Ok(())
     }
 
@@ -118,7 +161,7 @@ impl LinkBook {
         length: u64,
         frame: &Frame,
         write_bytes: u64,
-        interval: std::time::Duration,
+        interval: Duration,
         open: bool,
     ) -> Result<u64, Violation> {
         promise!(
@@ -167,12 +210,7 @@ impl LinkBook {
         Ok(start)
     }
 
-    fn on_reading(
-        &mut self,
-        now: Time,
-        method: &str,
-        interval: std::time::Duration,
-    ) -> Result<(), Violation> {
+    fn on_reading(&mut self, now: Time, method: &str, interval: Duration) -> Result<(), Violation> {
         if let Some(before) = self.readings.insert(method.to_owned(), now) {
             let pause = now.since(before);
             promise!(
@@ -240,6 +278,22 @@ impl Links {
         };
         let mut of_slot = self.0.range(link(0)..=link(u32::MAX));
         of_slot.next_back().map(|(_, book)| book)
+    }
+
+    /// One life of a replica.
+    pub(super) fn life(
+        &mut self,
+        server: &str,
+        replica: u32,
+        incarnation: u32,
+    ) -> Option<&mut LinkBook> {
+        self.0
+            .iter_mut()
+            .filter(|(id, book)| {
+                id.incarnation == incarnation && book.server == server && book.replica == replica
+            })
+            .max_by_key(|(_, book)| book.opened_at)
+            .map(|(_, book)| book)
     }
 
     /// Whether a server has a live link.

@@ -3,6 +3,7 @@
 
 mod admission;
 mod aftermath;
+mod breaker;
 mod calls;
 mod effects;
 mod events;
@@ -11,13 +12,15 @@ mod lines;
 mod links;
 mod order;
 mod pools;
+mod probes;
 mod retries;
 mod servers;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use mcp_fleet_core::{
-    CallId, CommandId, Deadline, Effect, Event, FleetStats, Input, InputId, LinkId, ServerId, Time,
+    BreakerState, CallId, CommandId, Deadline, Effect, Event, FleetStats, Input, InputId, LinkId,
+    ServerId, Time,
     config::{FleetConfig, FleetLimits},
 };
 
@@ -81,6 +84,8 @@ pub(crate) struct ReferenceState {
     candidates: Vec<CallId>,
     gave_way: Option<CallId>,
     progress: Vec<(CallId, f64)>,
+    /// What was told of breakers.
+    breakers: Vec<((String, u32), BreakerState)>,
     /// Requests that must be taken back.
     notices: BTreeSet<(LinkId, u64)>,
     /// Calls that were never sent, and ended for want of anybody to serve them.
@@ -106,6 +111,7 @@ enum Command {
 struct Asked {
     server: String,
     call: Option<CallId>,
+    at: Time,
 }
 
 impl ReferenceState {
@@ -132,6 +138,7 @@ impl ReferenceState {
             candidates: Vec::new(),
             gave_way: None,
             progress: Vec::new(),
+            breakers: Vec::new(),
             notices: BTreeSet::new(),
             left_alone: Vec::new(),
             doubtful: BTreeSet::new(),
@@ -140,7 +147,17 @@ impl ReferenceState {
 
     /// Lives one turn, and compares.
     pub(crate) fn apply(&mut self, turn: &Turn<'_>) -> Result<(), Violation> {
+        let pause = turn.at.since(self.now);
         self.now = turn.at;
+        for (_, pool) in self.servers.iter_mut() {
+            let several = pool.only().is_none();
+            let owned = is_per_client(&pool.config);
+            for member in pool.members.values_mut() {
+                member.vague |= several || owned;
+                member.begin_turn(pause);
+            }
+        }
+        self.breakers.clear();
         self.fates.clear();
         self.verdict = None;
         self.candidates.clear();
@@ -156,7 +173,7 @@ impl ReferenceState {
         match turn.input {
             None => self.end_pauses(),
             Some(Input::Command(command)) => self.on_command(command, turn.events)?,
-            Some(Input::Signal(signal)) => self.on_signal(signal, turn.heard),
+            Some(Input::Signal(signal)) => self.on_signal(signal, turn.heard, turn.events),
         }
         for event in turn.events {
             self.on_event(event)?;
@@ -355,11 +372,17 @@ impl ReferenceState {
             ONE_OUTCOME,
             "{name} has {open} calls, and nobody to serve them"
         );
+        for (replica, member) in &pool.members {
+            member.compare()?;
+            self.compare_breaker(name, *replica, member)?;
+        }
         for member in pool.of_role(Role::Serving) {
             let Some(slot) = member.slot else { continue };
             let fresh = self.fresh_for(name, pool, member);
             let (in_flight, begun) = self.calls.count_at(name, slot);
             let ready = member.state == mcp_fleet_core::ServerState::Ready;
+            // Where it may be spared calls, those that wait may do so for another.
+            let fresh = if pool.may_spare() { 0 } else { fresh };
             if fresh + begun > 0 && ready && in_flight < member.limits.in_flight {
                 let link = self.links.of(member.slot);
                 let credit = link.is_some_and(|link| link.has_credit(member.limits.write_bytes));
@@ -384,6 +407,38 @@ impl ReferenceState {
         theirs
             .filter(|(_, call)| call.stands_in_line() && !call.lost)
             .count()
+    }
+
+    /// Only where all calls of a name are those of one member it is known which of them it has.
+    fn compare_breaker(
+        &self,
+        name: &str,
+        replica: u32,
+        server: &ServerBook,
+    ) -> Result<(), Violation> {
+        let pool = self.servers.get(name);
+        if server.vague || pool.is_none_or(|pool| pool.only().is_none()) {
+            return Ok(());
+        }
+        let of_member = |who: &(String, u32)| who.0 == name && who.1 == replica;
+        let told = self.breakers.iter().filter(|(who, _)| of_member(who));
+        let told: Vec<_> = told.map(|(_, state)| *state).collect();
+        promise!(
+            told == server.breaker.expected,
+            "the breaker opens and closes when it must",
+            "{name} tells {told:?}: {:?}",
+            server.breaker
+        );
+        let stray = self.calls.of(name).find(|(id, call)| {
+            let waits = call.is_parked() && call.rounds == 0 && call.due > self.now;
+            waits && !server.breaker.lets_through(**id)
+        });
+        promise!(
+            stray.is_none(),
+            "no call waits for an open breaker",
+            "{name}: {stray:?}"
+        );
+        Ok(())
     }
 
     /// The member that a call was sent to.
@@ -431,7 +486,9 @@ impl ReferenceState {
             let pool = servers.get(name);
             // What the server of one client cannot serve, no other may.
             let able = |pool: &PoolBook| {
-                !is_per_client(&pool.config) && (pool.takes_calls() || pool.switched)
+                !is_per_client(&pool.config)
+                    && (pool.takes_calls() || pool.switched)
+                    && !pool.may_spare()
             };
             promise!(
                 !pool.is_some_and(able),
@@ -476,6 +533,35 @@ impl ReferenceState {
                 "{id:?} was due at {:?}",
                 call.due
             );
+        }
+        let own = self.inputs.values().filter(|asked| asked.call.is_none());
+        for asked in own {
+            let bound = self.servers.get(&asked.server);
+            let members = bound.into_iter().flat_map(|pool| pool.members.values());
+            let longest = members.map(|member| member.timeout_max_max).max();
+            let due = longest.map_or(Time::MAX, |longest| asked.at.after(longest));
+            promise!(
+                due == Time::MAX || turn.next.is_some_and(|next| next.at <= due),
+                DEADLINE,
+                "a question of {} is due at {due:?}",
+                asked.server
+            );
+        }
+        let members = self.servers.iter();
+        let members =
+            members.flat_map(|(name, pool)| pool.members.values().map(move |m| (name, m)));
+        for (name, server) in members {
+            let link = self.links.of(server.slot);
+            let lingers = link.and_then(links::LinkBook::lingers_since);
+            if let Some(since) = lingers {
+                let latest = since.after(server.kill_wait_max);
+                promise!(
+                    turn.next.is_some_and(|next| next.at <= latest),
+                    DEADLINE,
+                    "{name} was killed at {since:?}, the machine waits for {:?}",
+                    turn.next
+                );
+            }
         }
         if let Some(next) = turn.next
             && let Some(server) = self.slots.get(&next.server)

@@ -314,7 +314,7 @@ impl ReferenceState {
             };
             let stay = |member: &&ServerBook| pool.leaving || member.role == Role::Serving;
             let staying = || pool.members.values().filter(stay);
-            if staying().any(|member| member.state == ServerState::Ready) {
+            if staying().any(|member| aftermath::is_up(member.state)) {
                 return None;
             }
             let mut all: Vec<Obstacle> = staying().map(|member| obstacle(member.state)).collect();
@@ -339,7 +339,7 @@ impl ReferenceState {
         let runs = |server: &str| {
             let pool = self.servers.get(server).filter(|pool| is_plain(pool));
             let state = pool.and_then(PoolBook::only).map(|book| book.state);
-            state.is_some_and(|state| state == ServerState::Ready || aftermath::is_starting(state))
+            state.is_some_and(|state| aftermath::is_up(state) || aftermath::is_starting(state))
         };
         let others = self.order.places.iter();
         others

@@ -81,6 +81,15 @@ impl PoolBook {
             .filter(move |member| member.role == role)
     }
 
+    /// Whether calls may be refused though a member takes calls, because it is spared them, or
+    /// because it is not known whether it is.
+    pub(super) fn may_spare(&self) -> bool {
+        self.members.values().any(|member| {
+            let limits = &member.limits;
+            member.vague && (limits.breaker_failures > 0 || limits.breaker_percent > 0)
+        })
+    }
+
     /// The only member there is.
     pub(super) fn only(&self) -> Option<&ServerBook> {
         match self.members.len() {
@@ -112,7 +121,7 @@ impl PoolBook {
         }
         let ready = self
             .of_role(Role::Serving)
-            .any(|member| member.state == ServerState::Ready);
+            .any(|member| aftermath::is_up(member.state));
         if !same(&self.config)
             && config.enabled
             && config.replace == Replace::Beside
@@ -314,7 +323,8 @@ impl PoolBook {
         let coming = || self.of_role(Role::Coming);
         // One too many may leave in the very turn in which they take over.
         let ready = |new: &ServerBook| new.state == ServerState::Ready || new.left_ready;
-        if coming().count() == 0 || !coming().all(ready) {
+        let up = |new: &ServerBook| aftermath::is_up(new.state) || new.left_ready;
+        if !coming().all(up) || !coming().any(ready) {
             return;
         }
         for member in self.members.values_mut() {
@@ -383,6 +393,21 @@ impl PoolBook {
     pub(super) fn forgive(&mut self) {
         for member in self.members.values_mut() {
             member.forgive();
+        }
+    }
+
+    pub(super) fn of_slot_mut(&mut self, slot: ServerId) -> Option<&mut ServerBook> {
+        self.members
+            .values_mut()
+            .find(|member| member.slot == Some(slot))
+    }
+
+    /// The member that has a call which was sent there, or was not sent yet.
+    pub(super) fn holder_mut(&mut self, slot: Option<ServerId>) -> Option<&mut ServerBook> {
+        match slot {
+            Some(slot) => self.of_slot_mut(slot),
+            None if self.members.len() == 1 => self.members.values_mut().next(),
+            None => None,
         }
     }
 

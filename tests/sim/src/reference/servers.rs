@@ -4,13 +4,15 @@ use std::{collections::BTreeMap, time::Duration};
 
 use mcp_fleet_core::{
     ClientId, Failure, ServerId, ServerState, Time, WaitingFor,
-    config::{Restart, Retry, ServerConfig, ServerLimits},
+    config::{Kind, Restart, Retry, ServerConfig, ServerLimits},
 };
 
 use super::{
     aftermath,
+    breaker::BreakerBook,
     links::LinkBook,
     pools::{PoolBook, Role},
+    probes::ProbeBook,
 };
 use crate::violation::{Violation, promise};
 
@@ -25,6 +27,8 @@ pub(super) struct ServerBook {
     pub(super) role: Role,
     /// Whose it is alone, once that was seen: of a client, or of those without a name.
     pub(super) owner: Option<Option<ClientId>>,
+    /// It had others beside it: which calls wait for it is not known.
+    pub(super) vague: bool,
     /// What it last said that it waits for.
     pub(super) waiting: Option<WaitingFor>,
     /// Where it lives, once it was opened.
@@ -39,8 +43,21 @@ pub(super) struct ServerBook {
     pub(super) state: ServerState,
     /// Least of each, over all its configurations: an interval may have begun under another.
     pub(super) interval_min: Duration,
+    pub(super) kill_wait_min: Duration,
+    /// The longest, likewise.
+    pub(super) kill_wait_max: Duration,
     start_timeout_min: Duration,
     health_interval_min: Duration,
+    /// Greatest of each.
+    pub(super) breaker_open_max: Duration,
+    pub(super) timeout_max_max: Duration,
+    readiness_interval_min: Duration,
+    readiness_failures_min: u32,
+    readiness_failures_max: u32,
+    pub(super) breaker: BreakerBook,
+    pub(super) probes: ProbeBook,
+    kind: Kind,
+    enabled: bool,
     restart: Restart,
     /// When restarts were granted since the operator last wanted a fresh start.
     restarts: Vec<Time>,
@@ -52,6 +69,7 @@ impl ServerBook {
         Self {
             role,
             owner: None,
+            vague: false,
             waiting: None,
             slot: None,
             was_ready: false,
@@ -60,8 +78,19 @@ impl ServerBook {
             limits: config.limits.clone(),
             state: ServerState::Stopped,
             interval_min: config.limits.refresh_interval,
+            kill_wait_min: config.limits.kill_wait,
+            kill_wait_max: config.limits.kill_wait,
             start_timeout_min: config.limits.start_timeout,
             health_interval_min: config.limits.health_interval,
+            breaker_open_max: config.limits.breaker_open,
+            timeout_max_max: config.limits.timeout_max,
+            readiness_interval_min: config.limits.readiness_interval,
+            readiness_failures_min: config.limits.readiness_failures,
+            readiness_failures_max: config.limits.readiness_failures,
+            breaker: BreakerBook::default(),
+            probes: ProbeBook::new(&config.probes),
+            kind: config.kind.clone(),
+            enabled: config.enabled,
             restart: config.restart,
             restarts: Vec::new(),
             retry: config.retry,
@@ -70,9 +99,25 @@ impl ServerBook {
 
     pub(super) fn retune(&mut self, config: &ServerConfig) {
         let limits = &config.limits;
+        let off = limits.breaker_failures == 0 && limits.breaker_percent == 0;
+        let other = self.kind != config.kind || self.enabled != config.enabled;
+        // Another kind is another life.
+        if off || other && config.enabled {
+            self.breaker.reset();
+        }
+        self.kind = config.kind.clone();
+        self.enabled = config.enabled;
+        self.probes.retune(&config.probes);
+        self.breaker_open_max = self.breaker_open_max.max(limits.breaker_open);
+        self.timeout_max_max = self.timeout_max_max.max(limits.timeout_max);
+        self.readiness_interval_min = self.readiness_interval_min.min(limits.readiness_interval);
+        self.readiness_failures_min = self.readiness_failures_min.min(limits.readiness_failures);
+        self.readiness_failures_max = self.readiness_failures_max.max(limits.readiness_failures);
         self.restart = config.restart;
         self.retry = config.retry;
         self.interval_min = self.interval_min.min(limits.refresh_interval);
+        self.kill_wait_max = self.kill_wait_max.max(limits.kill_wait);
+        self.kill_wait_min = self.kill_wait_min.min(limits.kill_wait);
         self.start_timeout_min = self.start_timeout_min.min(limits.start_timeout);
         self.health_interval_min = self.health_interval_min.min(limits.health_interval);
         self.limits = limits.clone();
@@ -87,6 +132,11 @@ impl ServerBook {
             self.state
         );
         self.left_ready |= state == ServerState::Draining;
+        self.probes
+            .enter(self.state, state, self.readiness_failures_min)?;
+        if state == ServerState::Ready && self.state != ServerState::Unready {
+            self.breaker.on_ready();
+        }
         self.state = state;
         if state == ServerState::Stopped {
             // Whoever starts it next wants it to start.
@@ -95,6 +145,20 @@ impl ServerBook {
             self.owner = None;
         }
         Ok(())
+    }
+
+    /// A turn begins, this long after the one before.
+    pub(super) fn begin_turn(&mut self, pause: Duration) {
+        self.breaker.begin_turn();
+        self.probes.begin_turn();
+        if pause > self.readiness_interval_min {
+            self.probes.on_leap();
+        }
+    }
+
+    /// What must hold at the end of a turn.
+    pub(super) fn compare(&self) -> Result<(), Violation> {
+        self.probes.compare(self.state, self.readiness_failures_max)
     }
 
     /// The operator wants a fresh start.

@@ -49,6 +49,7 @@ enum Deed {
     Chatter,
     Hang,
     GoDeaf,
+    FallSick,
     CloseStdout,
     CloseStdin,
     Exit { exit: Exit, orphan: bool },
@@ -60,6 +61,8 @@ struct Heard {
     id: u64,
     method: String,
     call: Option<u64>,
+    /// The tool that a probe calls.
+    tool: Option<String>,
 }
 
 /// The first words of a server, and its last.
@@ -85,6 +88,10 @@ pub(crate) struct ScriptedServer {
     agenda: Agenda<Deed>,
     alive: bool,
     hangs_until: Option<Time>,
+    /// It loses its calls until then.
+    sick_until: Time,
+    /// Probes that it will still answer so.
+    unwell: u64,
     deaf: bool,
     lost_stdin: bool,
     line: Vec<u8>,
@@ -138,6 +145,8 @@ impl ScriptedServer {
             agenda: Agenda::default(),
             alive: true,
             hangs_until: None,
+            sick_until: Time::ZERO,
+            unwell: 0,
             deaf: false,
             lost_stdin: false,
             line: Vec::new(),
@@ -163,6 +172,7 @@ impl ScriptedServer {
             Fault::StdinClosed,
             Fault::Hang,
             Fault::DeafInput,
+            Fault::Relapse,
         ] {
             let struck = faults.strikes(fault, &mut self.dice);
             let at = now.after(self.some_time());
@@ -181,6 +191,7 @@ impl ScriptedServer {
                 Fault::StdoutClosed => Deed::CloseStdout,
                 Fault::StdinClosed => Deed::CloseStdin,
                 Fault::Hang => Deed::Hang,
+                Fault::Relapse => Deed::FallSick,
                 _ => Deed::GoDeaf,
             };
             self.agenda.add(at, deed);
@@ -232,6 +243,8 @@ impl ScriptedServer {
     /// Goes on, and reads, now that nothing goes wrong any more.
     pub(crate) const fn recover(&mut self) {
         self.hangs_until = None;
+        self.sick_until = Time::ZERO;
+        self.unwell = 0;
         self.deaf = self.lost_stdin;
     }
 
@@ -260,12 +273,18 @@ impl ScriptedServer {
                     self.agenda.add(now.after(pause), Deed::Chatter);
                 }
             }
-            Deed::Hang | Deed::GoDeaf | Deed::CloseStdout | Deed::CloseStdin
+            Deed::Hang | Deed::GoDeaf | Deed::FallSick | Deed::CloseStdout | Deed::CloseStdin
                 if faults.have_stopped() => {}
             Deed::Hang => {
                 let end = self.some_time();
                 let for_ever = self.dice.one_in(2);
                 self.hangs_until = Some(if for_ever { Time::MAX } else { now.after(end) });
+            }
+            Deed::FallSick => {
+                let span = self.some_time() * self.dice.pick(&[1, 20]);
+                self.sick_until = now.after(span);
+                let relapse = now.after(span + self.some_time());
+                self.agenda.add(relapse, Deed::FallSick);
             }
             Deed::GoDeaf => self.deaf = true,
             Deed::CloseStdout => self.out.push_back(ServerEffect::CloseStdout),
@@ -324,8 +343,9 @@ impl ScriptedServer {
             id,
             method,
             call: frame.call,
+            tool: frame.tool,
         };
-        let wait = self.time_to_answer(&heard, faults);
+        let wait = self.time_to_answer(now, &heard, faults);
         self.open.push(heard.clone());
         if let Some(wait) = wait {
             self.agenda.add(now.after(wait), Deed::Answer(heard));
@@ -336,11 +356,19 @@ impl ScriptedServer {
     }
 
     /// How long the answer takes; `None` where it never comes.
-    fn time_to_answer(&mut self, heard: &Heard, faults: &mut Faults) -> Option<Duration> {
+    fn time_to_answer(
+        &mut self,
+        now: Time,
+        heard: &Heard,
+        faults: &mut Faults,
+    ) -> Option<Duration> {
         let prompt = self.dice.micros(self.latency);
         let long = Duration::from_micros(self.unit.saturating_mul(self.dice.below(400)));
         let never = self.dice.one_in(4);
         let greeting = is_greeting(&heard.method);
+        if now < self.sick_until && heard.call.is_some() && self.dice.one_in(2) {
+            return None;
+        }
         if greeting {
             return match (self.habits.mute, self.habits.slow) {
                 (true, _) => None,

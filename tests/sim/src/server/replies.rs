@@ -36,6 +36,8 @@ impl ScriptedServer {
             (true, "initialize") | (false, "server/discover") => self.say_error(id, -32601),
             (_, list) if list.ends_with("/list") => self.say_page(&heard, faults),
             (_, "subscriptions/listen" | "ping") => self.say_result(id, "{}".to_owned()),
+            _ if heard.tool.is_some() => self.answer_probe(id, faults),
+            _ if now < self.sick_until => self.say_error(id, -32603),
             _ => self.answer_call(now, heard, faults),
         }
     }
@@ -96,6 +98,26 @@ impl ScriptedServer {
             format!(r#"{{"name":{name},"annotations":{{"{VOUCHER}":true}}}}"#)
         };
         self.say_result(id, format!(r#"{{"{member}":[{entry}]{next}}}"#));
+    }
+
+    fn answer_probe(&mut self, id: u64, faults: &mut Faults) {
+        let lines = [
+            r#"{"content":[],"isError":true}"#,
+            r#"{"content":[],"isError":false}"#,
+        ];
+        if faults.strikes(Fault::Unwell, &mut self.dice) {
+            self.unwell = 1 + self.dice.below(5);
+        }
+        if self.unwell == 0 || faults.have_stopped() {
+            return self.say_result(id, lines[1].to_owned());
+        }
+        self.unwell -= 1;
+        match self.dice.below(5) {
+            0 => self.say_error(id, -32601),
+            1 => self.say_broken(id),
+            2 if self.modern => self.need_input(id),
+            _ => self.say_result(id, lines[0].to_owned()),
+        }
     }
 
     fn answer_call(&mut self, now: Time, heard: Heard, faults: &mut Faults) {
