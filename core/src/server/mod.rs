@@ -254,6 +254,7 @@ impl Server {
         self.legacy_until = Time::ZERO;
         if enabled && self.lazy && self.is_at_rest() && self.calls.is_empty() {
             self.budget.forgive();
+            self.reset_breaker(cx);
             self.timers.disarm(Timer::Backoff);
             self.timers.disarm(Timer::Revive);
             self.begin(cx);

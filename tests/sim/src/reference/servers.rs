@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use mcp_fleet_core::{
     ClientId, Failure, ServerId, ServerState, Time, WaitingFor,
-    config::{Kind, Restart, Retry, ServerConfig, ServerLimits},
+    config::{Kind, Restart, Retry, Scope, ServerConfig, ServerLimits, Start},
 };
 
 use super::{
@@ -58,6 +58,8 @@ pub(super) struct ServerBook {
     pub(super) probes: ProbeBook,
     kind: Kind,
     enabled: bool,
+    start: Start,
+    scope: Scope,
     restart: Restart,
     /// When restarts were granted since the operator last wanted a fresh start.
     restarts: Vec<Time>,
@@ -91,6 +93,8 @@ impl ServerBook {
             probes: ProbeBook::new(&config.probes),
             kind: config.kind.clone(),
             enabled: config.enabled,
+            start: config.start,
+            scope: config.scope,
             restart: config.restart,
             restarts: Vec::new(),
             retry: config.retry,
@@ -100,13 +104,16 @@ impl ServerBook {
     pub(super) fn retune(&mut self, config: &ServerConfig) {
         let limits = &config.limits;
         let off = limits.breaker_failures == 0 && limits.breaker_percent == 0;
-        let other = self.kind != config.kind || self.enabled != config.enabled;
+        let other = self.kind != config.kind
+            || self.enabled != config.enabled
+            || (self.start, self.scope) != (config.start, config.scope);
         // Another kind is another life.
         if off || other && config.enabled {
             self.breaker.reset();
         }
         self.kind = config.kind.clone();
         self.enabled = config.enabled;
+        (self.start, self.scope) = (config.start, config.scope);
         self.probes.retune(&config.probes);
         self.breaker_open_max = self.breaker_open_max.max(limits.breaker_open);
         self.timeout_max_max = self.timeout_max_max.max(limits.timeout_max);
