@@ -133,6 +133,7 @@ mod tests {
             unwell: None,
             breaker: BreakerState::Closed,
             waiting: None,
+            replicas: Vec::new(),
             incarnation: 1,
             pid: None,
             revision: None,

@@ -57,9 +57,11 @@ impl Seen {
             Role::Serving if self.serves() => 0,
             Role::Serving if self.load.open && !self.load.spared => 1,
             Role::Coming if self.load.open && !self.load.spared => 2,
-            Role::Serving => 3,
-            Role::Coming => 4,
-            Role::Leaving => 5,
+            // It says for how long it is spared.
+            Role::Serving if self.load.open => 3,
+            Role::Serving => 4,
+            Role::Coming => 5,
+            Role::Leaving => 6,
         };
         // Calls that wait do so in one place, so that they stay in their order.
         let calls = if class == 0 { self.load.calls() } else { 0 };

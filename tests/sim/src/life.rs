@@ -63,7 +63,7 @@ pub fn live(plan: &Plan, witness: Witness) -> Outcome {
 
 /// Lives a life that `bytes` decide in place of a seed: its limits and paces, the mix of faults,
 /// what the clients do, when each fault strikes, and who is next. The faults stop when the bytes
-/// are used up, or after [`TAPE_STEPS`] turns.
+/// are used up, or after a fixed number of turns.
 pub fn live_tape(bytes: &[u8], witness: Witness) -> Outcome {
     live_by(&Fate::tape(bytes), &Plan::new(0, TAPE_STEPS), witness)
 }

@@ -26,6 +26,9 @@ pub(crate) async fn f18_a_stopped_server_is_started_anew_and_its_past_has_no_say
         limits.health_failures = 2;
         // The test wakes it up before the ladder goes on.
         limits.close_input_wait = Duration::from_secs(250);
+        // Calls that wait for the next life are not to be refused for those that were lost.
+        limits.breaker_failures = 0;
+        limits.breaker_percent = 0;
     });
     host.deploy(config).await;
     let server = host.fake("other", &[]);

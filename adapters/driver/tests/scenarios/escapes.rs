@@ -6,7 +6,7 @@ use std::{
     process::{Command, ExitStatus},
     sync::{
         Arc,
-        mpsc::{Sender, channel},
+        mpsc::{RecvError, Sender, channel},
     },
     time::Instant,
 };
@@ -124,9 +124,9 @@ impl<R: AsyncRuntime> AsyncRuntime for Stuck<R> {
         let immortal = says("immortal");
         if says("hangs") {
             let (answer, answered) = channel();
-            self.hanging.send(answer).unwrap();
+            self.hanging.send(answer).map_err(io::Error::other)?;
             // As a start from a file system that does not answer.
-            answered.recv().unwrap_err();
+            assert_eq!(answered.recv(), Err(RecvError));
         }
         let Process {
             pid,

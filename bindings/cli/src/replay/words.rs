@@ -238,10 +238,7 @@ impl Names {
                 failure,
                 waiting,
             } => {
-                let replica = match replica {
-                    0 => String::new(),
-                    replica => format!(".{replica}"),
-                };
+                let replica = of_replica(*replica);
                 let why = match (failure, waiting) {
                     (Some(failure), _) => format!(": {}", shortened(&failure.to_string())),
                     (None, Some(waiting)) => format!(" for {waiting}"),
@@ -286,17 +283,27 @@ impl Names {
                 server.as_str(),
                 format!("{server} broke the protocol: {}", shortened(message)),
             ),
-            Event::BreakerChanged { server, state } => Said::of(
-                server.as_str(),
-                format!("the breaker of {server} is {state}"),
-            ),
+            Event::BreakerChanged {
+                server,
+                replica,
+                state,
+            } => {
+                let replica = of_replica(*replica);
+                Said::of(
+                    server.as_str(),
+                    format!("the breaker of {server}{replica} is {state}"),
+                )
+            }
             Event::Abandoned {
                 server,
+                replica,
                 incarnation,
                 pid,
             } => {
                 let process = pid.map_or_else(String::new, |pid| format!(", process {pid}"));
-                let text = format!("{server} #{incarnation} is left to the system{process}");
+                let replica = of_replica(*replica);
+                let text =
+                    format!("{server}{replica}#{incarnation} is left to the system{process}");
                 Said::of(server.as_str(), text)
             }
             _ => Said::of_all(shortened(&format!("{event:?}"))),
@@ -308,6 +315,14 @@ impl Names {
             server: self.calls.get(&call).cloned(),
             words,
         }
+    }
+}
+
+/// What tells one replica from the first.
+fn of_replica(replica: u32) -> String {
+    match replica {
+        0 => String::new(),
+        replica => format!(".{replica}"),
     }
 }
 

@@ -72,5 +72,8 @@ fn f71_a_server_sees_a_minimal_environment_where_there_is_none() {
     let mut command = place.command(&["call", "fleet.json", "s", "t"]);
     let said = Said::from(command.env_clear().output().unwrap());
     said.ended(0);
-    assert_eq!(said.out.trim(), "MCP_FLEET_SERVER=s");
+    let variables: Vec<_> = said.out.split_whitespace().collect();
+    assert_eq!(variables.len(), 2, "{variables:?}");
+    assert!(variables[0].starts_with("MCP_FLEET_LINK="), "{variables:?}");
+    assert_eq!(variables[1], "MCP_FLEET_SERVER=s");
 }

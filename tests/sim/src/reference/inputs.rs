@@ -116,7 +116,7 @@ impl ReferenceState {
                 });
                 // Newcomers have deadlines of their own.
                 let pool = self.servers.get(server);
-                let coming = pool.filter(|pool| !pool.takes_calls());
+                let coming = pool.filter(|pool| !pool.takes_calls() || pool.may_spare());
                 let coming = coming.and_then(|pool| pool.coming.as_ref());
                 let other = coming.map(|config| &config.limits);
                 let vague = other.is_some();
