@@ -84,7 +84,7 @@ impl Pool {
                     Some(seen) if seen.load.in_trouble => Some(Order::Finish(Some(seen.id))),
                     Some(seen) if !seen.load.up => None,
                     Some(_) | None => {
-                        // Some may have left meanwhile.
+                        // Who left meanwhile has its place taken by others.
                         todo.retain(|id| serving().any(|seen| seen.id == *id));
                         *current = todo.pop();
                         Some(current.map_or(Order::Finish(None), Order::Renew))

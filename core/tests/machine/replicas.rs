@@ -344,6 +344,26 @@ fn a_restart_stops_at_the_first_replica_that_does_not_come_back() {
 }
 
 #[test]
+fn a_restart_leaves_alone_whoever_has_the_slot_of_a_replica_that_left() {
+    let mut world = World::new();
+    let (_, links) = deploy(&mut world, replicated("a", 3));
+    let name = "a".to_owned();
+    let id = world.command(|id| McpCommand::Restart { id, server: name });
+    let config = Box::new(replicated("a", 1));
+    world.command(|id| McpCommand::UpdateConfig { id, config });
+    world.exit(links[2], Exit::Code(0));
+    let (_, other) = deploy(&mut world, server("b"));
+    assert_eq!(other[0].server, links[2].server);
+    world.clear();
+    world.exit(links[0], Exit::Code(0));
+    world.exit(links[1], Exit::Code(0));
+    rise(&mut world);
+    assert_eq!(world.reply(id), Some(Ok(Reply::Done)));
+    assert_eq!(world.state("b"), ServerState::Ready);
+    assert!(world.states("b").is_empty());
+}
+
+#[test]
 fn every_replica_is_asked_for_its_health() {
     let mut world = World::new();
     let (_, links) = deploy(&mut world, replicated("a", 2));

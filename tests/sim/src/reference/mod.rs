@@ -201,8 +201,11 @@ impl ReferenceState {
 
     /// Whether all that was begun has ended, and no server is under way.
     pub(crate) fn has_converged(&self) -> bool {
-        let settled =
-            |member: &ServerBook| aftermath::is_settled(member.state) || self.waits_in_vain(member);
+        let settled = |member: &ServerBook| {
+            // A program may never have learnt the question; a replica of it is kept all the same.
+            let unwell = member.vague && member.state == mcp_fleet_core::ServerState::Unready;
+            aftermath::is_settled(member.state) || unwell || self.waits_in_vain(member)
+        };
         self.calls.open.is_empty()
             && self.commands.is_empty()
             && self

@@ -55,7 +55,10 @@ impl ReferenceState {
         let retry = member.map_or(Retry::Never, |member| member.retry);
         let comes = member.is_some_and(|member| comes_again(member.state));
         promise!(
-            comes && retry != Retry::Never && call.rounds == 0 && call.due > self.now,
+            comes
+                && retry != Retry::Never
+                && call.rounds == 0
+                && (call.vague || call.due > self.now),
             AGAIN,
             "{call:?} with {retry:?}"
         );
