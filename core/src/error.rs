@@ -39,6 +39,8 @@ pub enum Limit {
     Fleet,
     /// Calls of the client that have not ended (`fleet.maxCallsPerClient`).
     Client,
+    /// Clients that have a server of their own (`maxClients`), each of which has calls.
+    Clients,
 }
 
 impl fmt::Display for Limit {
@@ -48,6 +50,7 @@ impl fmt::Display for Limit {
             Self::ClientQueue => "too many calls of the client wait for it (`maxQueuePerClient`)",
             Self::Fleet => "the fleet has too many calls (`fleet.maxCalls`)",
             Self::Client => "the client has too many calls (`fleet.maxCallsPerClient`)",
+            Self::Clients => "too many clients have one of their own (`maxClients`)",
         })
     }
 }

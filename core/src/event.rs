@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     error::{CallError, CommandError, Failure, Obstacle},
-    ids::{CallId, CommandId, InputId, ServerName},
+    ids::{CallId, ClientId, CommandId, InputId, ServerName},
     stats::{FleetStats, ServerStats},
     wire::{RawJson, Revision},
 };
@@ -193,6 +193,9 @@ pub enum CatalogKind {
 pub enum ServerState {
     /// Not started, or stopped on purpose.
     Stopped,
+    /// Not started until it is needed, or stopped because it had nothing to do: the next call wakes
+    /// it.
+    Asleep,
     /// Waits for another server, or for its turn to start.
     Waiting,
     /// The process or connection is being made.
@@ -222,6 +225,7 @@ impl ServerState {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Stopped => "stopped",
+            Self::Asleep => "asleep",
             Self::Waiting => "waiting",
             Self::Starting => "starting",
             Self::Probing => "probing",
@@ -363,6 +367,9 @@ pub struct ReplicaInfo {
     pub in_flight: usize,
     /// Calls waiting to be sent to it.
     pub queued: usize,
+    /// The client that it serves alone; absent where it serves all, or those without a name.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub client: Option<ClientId>,
 }
 
 /// The name and version that one side of a session gives itself.

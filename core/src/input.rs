@@ -45,7 +45,8 @@ impl From<Signal> for Input {
 #[non_exhaustive]
 pub enum McpCommand {
     /// Add a server and start it, once those are ready that it comes after. Ends when it is ready, has
-    /// failed, or waits for one that does not come; it starts by itself when that one is ready.
+    /// failed, or waits for one that does not come; it starts by itself when that one is ready. Ends
+    /// at once where the server is started only when it is needed.
     Deploy {
         /// This command.
         id: CommandId,
@@ -78,7 +79,8 @@ pub enum McpCommand {
         /// What to tell the server.
         reason: Option<String>,
     },
-    /// A client is gone: give up all its calls, wherever they are. It may have none, or be unknown.
+    /// A client is gone: give up all its calls, wherever they are, and stop the servers that are its
+    /// own. It may have none, or be unknown.
     ClientGone {
         /// The client.
         client: ClientId,
@@ -105,7 +107,8 @@ pub enum McpCommand {
         id: CommandId,
     },
     /// Read a server's tools, resources, templates or prompts. Waits for a start or refresh that
-    /// is under way.
+    /// is under way. A server that sleeps answers what it knew, and wakes where it never read the
+    /// list.
     ListCatalog {
         /// This command.
         id: CommandId,

@@ -72,6 +72,16 @@ pub(crate) enum Bug {
     EarlySwitch,
     /// One replica too many is started.
     ScaleOffByOne,
+    /// A server is stopped for want of work though it has calls.
+    ReapedMidCall,
+    /// A call does not wake the server that sleeps.
+    WakeForgotten,
+    /// A server that sleeps is started though nobody needs it.
+    NeedlessStart,
+    /// A call goes to the server of another client.
+    ForeignMember,
+    /// One client too many has a server of its own.
+    ClientsOffByOne,
     /// While one call tries whether the breaker may close, others are let through.
     TwoTrials,
     /// The breaker stays half-open though a call came through.
@@ -121,6 +131,11 @@ pub(crate) const fn planted(bug: Bug) -> bool {
         Bug::NewcomersKept => cfg!(mcp_fleet_planted = "newcomers_kept"),
         Bug::EarlySwitch => cfg!(mcp_fleet_planted = "early_switch"),
         Bug::ScaleOffByOne => cfg!(mcp_fleet_planted = "scale_off_by_one"),
+        Bug::ReapedMidCall => cfg!(mcp_fleet_planted = "reaped_mid_call"),
+        Bug::WakeForgotten => cfg!(mcp_fleet_planted = "wake_forgotten"),
+        Bug::NeedlessStart => cfg!(mcp_fleet_planted = "needless_start"),
+        Bug::ForeignMember => cfg!(mcp_fleet_planted = "foreign_member"),
+        Bug::ClientsOffByOne => cfg!(mcp_fleet_planted = "clients_off_by_one"),
         Bug::TwoTrials => cfg!(mcp_fleet_planted = "two_trials"),
         Bug::BreakerStuck => cfg!(mcp_fleet_planted = "breaker_stuck"),
         Bug::UnreadySends => cfg!(mcp_fleet_planted = "unready_sends"),

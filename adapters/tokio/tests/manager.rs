@@ -14,6 +14,8 @@
     reason = "a test fails by panicking, and names what it waits for"
 )]
 
+#[path = "../../driver/tests/scenarios/asleep.rs"]
+mod asleep;
 #[path = "../../driver/tests/scenarios/bench.rs"]
 mod bench;
 #[path = "../../driver/tests/scenarios/ends.rs"]
@@ -70,6 +72,12 @@ scenarios! {
     frames_of_megabytes_go_both_ways
     a_panic_of_a_stream_fails_its_server_alone
     a_panic_of_a_launch_fails_its_server_alone
+}
+
+scenarios! {
+    asleep:
+    a_lazy_server_runs_from_its_first_call_until_it_is_idle
+    each_client_has_a_process_of_its_own_until_it_is_gone
 }
 
 scenarios! {

@@ -238,7 +238,7 @@ pub const KEYS: &[Key] = &[
     key(Place::Server, "enabled", Slot::Enabled, "true", "true or false", "whether the server is started"),
     key(Place::Server, "disabled", Slot::Disabled, "false", "true or false", "the opposite of `enabled`"),
     key(Place::Server, "restart", Slot::Restart, "always", "string", "`always`, `on_failure` (unless it ends with status 0) or `never`"),
-    key(Place::Server, "start", Slot::Start, "eager", "string", "`eager`, or `lazy`: not before it is needed"),
+    key(Place::Server, "start", Slot::Start, "eager", "string", "`eager`, or `lazy`: not before a call, or a server that comes after it, needs it"),
     key(Place::Server, "scope", Slot::Scope, "shared", "string", "`shared`, or `per_client`: each client has one of its own"),
     key(Place::Server, "after", Slot::After, "[]", "list of strings", "servers that are to be ready before it starts"),
     key(Place::Server, "group", Slot::Group, "none", "string", "one of `fleet.groups`"),

@@ -8,7 +8,7 @@ use jsonc_parser::{
 };
 
 use super::{
-    FleetConfig, Scope, ServerConfig, Start,
+    FleetConfig, Scope, ServerConfig,
     keys::Slot,
     near::near_miss,
     path::{Path, shown},
@@ -93,10 +93,8 @@ impl Reader<'_> {
         } else if !other.enabled {
             format!("`{after}` is disabled, and this server does not start before it is ready")
         } else if other.scope == Scope::PerClient {
-            format!("`{after}` is `per_client`: there is none that could be ready for this server")
-        } else if other.start == Start::Lazy {
             format!(
-                "`{after}` is `lazy`: this server does not start before somebody calls that one"
+                "`{after}` is `per_client`: this server waits for the one that serves no client by name"
             )
         } else {
             return;

@@ -29,7 +29,8 @@ pub enum Start {
     /// When it is deployed.
     #[default]
     Eager,
-    /// When it is needed.
+    /// When it is needed: by a call, by who asks for a list that is not known, or by a server that
+    /// comes after it. It is stopped when it was not needed for `idleStopMs`.
     Lazy,
 }
 
@@ -40,7 +41,8 @@ pub enum Scope {
     /// All clients.
     #[default]
     Shared,
-    /// Nobody: each client has one of its own, from its first call until it is gone.
+    /// Nobody: each client has one of its own, from its first call until it is gone, or made no call
+    /// for `idleStopMs`. Calls without a client share one.
     PerClient,
 }
 

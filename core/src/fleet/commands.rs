@@ -9,7 +9,8 @@ use crate::{
     event::{CatalogKind, Event, Reply},
     ids::{CallId, ClientId, CommandId, InputId, ServerId, ServerName},
     input::{CallOptions, McpCommand, Request},
-    pool::{Asker, Goal, Member, Pool, Role},
+    pool::{Asker, Goal, Member, Place, Pool, Role},
+    server::check_request,
     stats::FleetStats,
     time::Time,
     wire::RawJson,
@@ -98,7 +99,32 @@ impl Fleet {
             };
             return self.refuse(call, refusal);
         }
-        let Some(server) = self.choose(now, pool) else {
+        // Whoever gets a request that cannot be sent refuses it.
+        let place = if pool.has_owners() && check_request(&request).is_ok() {
+            pool.place_of(options.client, &self.seen(now, pool))
+        } else {
+            None
+        };
+        let found = found.clone();
+        let server = match place {
+            Some(Place::Member(own)) => Some(own),
+            Some(Place::New(idle)) => self.raise_for(now, &found, options.client, idle),
+            Some(Place::Disabled) => {
+                let reason = "is disabled in its configuration".to_owned();
+                let server = found;
+                return self.refuse(call, CallError::Unavailable { server, reason });
+            }
+            Some(Place::Full) => {
+                let refusal = CallError::Overloaded {
+                    server: found,
+                    limit: Limit::Clients,
+                    retry_after: self.rng.spread(RETRY_AFTER),
+                };
+                return self.refuse(call, refusal);
+            }
+            None => self.choose(now, pool),
+        };
+        let Some(server) = server else {
             let refusal = CallError::NotFound {
                 server: name,
                 near: None,
@@ -150,6 +176,13 @@ impl Fleet {
             self.with_server(now, server, |server, cx| {
                 server.cancel_all(cx, &calls, "the client is gone");
             });
+        }
+        let owned = self.by_name.iter();
+        let owned = owned.map(|(name, pool)| (name.clone(), pool.of_client(client)));
+        let owned: Vec<_> = owned.filter(|(_, members)| !members.is_empty()).collect();
+        for (name, members) in owned {
+            self.dismiss(now, &name, &members);
+            self.settle(now, &name);
         }
     }
 

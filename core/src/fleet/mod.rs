@@ -262,7 +262,11 @@ impl Fleet {
                 break;
             }
         }
-        self.settle_lists(now, name);
+        if self.settle_lists(now, name) {
+            self.settle_pool(now, name);
+            // What woke may have to wait in vain.
+            self.settle_lists(now, name);
+        }
     }
 
     /// Lets one server act, then carries what it left behind.

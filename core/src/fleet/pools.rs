@@ -4,10 +4,10 @@ use super::{Fleet, index};
 use crate::{
     config::ServerConfig,
     error::CommandError,
-    event::{Event, Reply, ServerInfo},
-    ids::{ServerId, ServerName},
+    event::{Event, ReplicaInfo, Reply, ServerInfo},
+    ids::{ClientId, ServerId, ServerName},
     planted::{Bug, planted},
-    pool::{Asker, Ended, Goal, Order, Pool, Role, Seen, bounds},
+    pool::{Asker, Ended, Goal, Order, Pool, Role, Seen, bounds, is_per_client},
     server::{Load, Server},
     stats::{Meter, ServerStats},
     time::Time,
@@ -24,6 +24,7 @@ impl Fleet {
                 id: member.id,
                 replica: member.replica,
                 role: member.role,
+                client: member.client,
                 load: self.load(now, member.id)?,
             })
         });
@@ -40,6 +41,10 @@ impl Fleet {
         let Some(pool) = server.and_then(|server| self.by_name.get(server.name())) else {
             return false;
         };
+        // What one client's server cannot serve, no other may.
+        if is_per_client(pool.config()) {
+            return false;
+        }
         let able = |other: ServerId| {
             let load = self.load(now, other);
             load.is_some_and(|load| load.open && !load.spared)
@@ -83,9 +88,15 @@ impl Fleet {
             Order::Renew(id) => self.let_act(now, id, Server::begin_anew),
             Order::Start(ids) => {
                 for id in ids {
-                    self.let_act(now, id, Server::start);
+                    self.let_act(now, id, Server::begin);
                 }
             }
+            Order::Wake(ids) => {
+                for id in ids {
+                    self.let_act(now, id, Server::wake);
+                }
+            }
+            Order::Drop(ids) => self.dismiss(now, name, &ids),
             Order::ScaleUp => self.raise(now, name, 1, Role::Serving),
             Order::Finish(failed) => {
                 let outcome = match failed.and_then(|id| self.trouble(id)) {
@@ -148,10 +159,19 @@ impl Fleet {
         let Some(pool) = self.by_name.get_mut(name) else {
             return;
         };
+        let owned = pool.owned();
+        let shared = !is_per_client(&config);
         pool.begin_anew(config.clone());
         for id in pool.ids(Role::Serving) {
             let config = config.clone();
+            if shared && owned.contains(&id) {
+                self.let_act(now, id, |server, cx| server.retune(cx, config));
+                continue;
+            }
             self.let_act(now, id, |server, cx| server.replace(cx, config));
+        }
+        if shared {
+            self.dismiss(now, name, &owned);
         }
         self.fit(now, name);
     }
@@ -176,13 +196,50 @@ impl Fleet {
             let enabled = config.enabled;
             let id = self.add(replica, config);
             if let Some(pool) = self.by_name.get_mut(name) {
-                pool.join(id, replica, role);
+                pool.join(id, replica, role, None);
             }
+            let begin = match role {
+                _ if held => Server::hold,
+                // A newcomer shows that it can take over by being ready.
+                Role::Coming => Server::start,
+                Role::Serving | Role::Leaving => Server::begin,
+            };
             if enabled {
-                self.let_act(now, id, if held { Server::hold } else { Server::start });
+                self.let_act(now, id, begin);
             }
         }
         self.watch_idle(now, name);
+    }
+
+    /// Adds a member for one client alone, which its first call wakes. Another makes way for it,
+    /// where there are too many.
+    pub(super) fn raise_for(
+        &mut self,
+        now: Time,
+        name: &ServerName,
+        client: Option<ClientId>,
+        idle: Option<ServerId>,
+    ) -> Option<ServerId> {
+        if let Some(idle) = idle {
+            self.dismiss(now, name, &[idle]);
+        }
+        let pool = self.by_name.get(name)?;
+        let (held, replica) = (pool.is_held(), pool.free_replica());
+        let id = self.add(replica, pool.config().clone());
+        if let Some(pool) = self.by_name.get_mut(name) {
+            pool.join(id, replica, Role::Serving, client);
+        }
+        self.let_act(now, id, if held { Server::hold } else { Server::begin });
+        self.watch_idle(now, name);
+        Some(id)
+    }
+
+    /// Lets members of a pool leave.
+    pub(super) fn dismiss(&mut self, now: Time, name: &ServerName, ids: &[ServerId]) {
+        if let Some(pool) = self.by_name.get_mut(name) {
+            pool.dismiss(ids);
+        }
+        self.retire(now, ids);
     }
 
     /// Brings the number of members within its bounds. `true` where one had to be started.
@@ -203,8 +260,7 @@ impl Fleet {
         let Some(pool) = self.by_name.get(name) else {
             return;
         };
-        let (least, most) = bounds(pool.config());
-        let after = (most > least).then_some(pool.config().limits.scale_down);
+        let after = pool.watched_idle();
         for id in pool.ids(Role::Serving) {
             self.let_act(now, id, |server, cx| server.watch_idle(cx.now, after));
         }
@@ -219,11 +275,16 @@ impl Fleet {
         let Some(pool) = self.by_name.get(&name) else {
             return;
         };
-        if self.shutdown.is_none() && pool.can_spare(id, &self.seen(now, pool)) {
-            if let Some(pool) = self.by_name.get_mut(&name) {
-                pool.dismiss(&[id]);
+        if self.shutdown.is_some() {
+            return;
+        }
+        let seen = self.seen(now, pool);
+        if pool.can_spare(id, &seen) {
+            self.dismiss(now, &name, &[id]);
+        } else if self.order.held_after(&name).is_empty() {
+            for id in pool.may_sleep(now, id, &seen) {
+                self.let_act(now, id, Server::sleep);
             }
-            self.retire(now, &[id]);
         }
     }
 
@@ -238,7 +299,7 @@ impl Fleet {
         let Some(pool) = self.by_name.get(name) else {
             return;
         };
-        if pool.members().len() < 2 || self.shutdown.is_some() {
+        if pool.members().len() < 2 || self.shutdown.is_some() || is_per_client(pool.config()) {
             return;
         }
         for (id, most) in Pool::balance(&self.seen(now, pool)) {
@@ -264,18 +325,20 @@ impl Fleet {
     }
 
     /// Ends the commands whose list is read, and turns those to another member whose own is not
-    /// ready.
-    pub(super) fn settle_lists(&mut self, now: Time, name: &ServerName) {
+    /// ready. `true` where some still wait, for which a member that sleeps wakes.
+    pub(super) fn settle_lists(&mut self, now: Time, name: &ServerName) -> bool {
         let Some(pool) = self.by_name.get(name) else {
-            return;
+            return false;
         };
         if pool.waiters.is_empty() {
-            return;
+            return false;
         }
-        let best = Pool::route(&self.seen(now, pool));
+        let Some(best) = Pool::route(&self.seen(now, pool)) else {
+            return false;
+        };
         let servers = &self.servers;
         let Some(pool) = self.by_name.get_mut(name) else {
-            return;
+            return false;
         };
         let ended = pool.waiters.settle(|goal| match goal {
             Goal::List {
@@ -283,7 +346,7 @@ impl Fleet {
                 member,
                 readings,
             } => {
-                let best = servers.get(index(best?))?;
+                let best = servers.get(index(best))?;
                 let own = servers.get(index(*member));
                 let own = own.filter(|own| own.name() == name && own.is_ready());
                 if own.is_none() && best.id() != *member {
@@ -294,7 +357,12 @@ impl Fleet {
             }
             Goal::Up { .. } | Goal::Down | Goal::Gone(_) => None,
         });
+        let wanted = pool.waiters.any_list() && self.shutdown.is_none();
         self.end_waiters(name, ended);
+        if wanted {
+            self.let_act(now, best, Server::wake);
+        }
+        wanted
     }
 
     pub(super) fn end_waiters(&mut self, name: &ServerName, ended: Vec<Ended>) {
@@ -357,8 +425,14 @@ impl Fleet {
         let mut info = self.servers.get(index(first))?.info();
         info.stats = self.pool_stats(pool);
         let members = pool.members().iter();
-        let members = members.filter_map(|member| self.servers.get(index(member.id)));
-        info.replicas = members.map(Server::replica_info).collect();
+        let members =
+            members.filter_map(|member| Some((self.servers.get(index(member.id))?, member.client)));
+        info.replicas = members
+            .map(|(server, client)| ReplicaInfo {
+                client,
+                ..server.replica_info()
+            })
+            .collect();
         Some(info)
     }
 

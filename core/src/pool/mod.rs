@@ -1,20 +1,23 @@
 //! What stands behind one configured name: its replicas, those that are to replace them, and those
 //! that leave. A pool decides; the fleet tells it how its members fare, and does what it says.
 
+mod clients;
 mod orders;
 mod route;
 mod waiters;
 
 use self::waiters::Waiters;
 pub(crate) use self::{
+    clients::Place,
     orders::Order,
     route::Seen,
     waiters::{Asker, Ended, Goal},
 };
 use crate::{
-    config::{Kind, Replace, ServerConfig},
+    config::{Kind, Replace, Scope, ServerConfig},
     error::CommandError,
-    ids::{ServerId, ServerName},
+    ids::{ClientId, ServerId, ServerName},
+    server::is_lazy,
     stats::Meter,
     time::Time,
 };
@@ -38,7 +41,9 @@ pub(crate) struct Member {
     pub(crate) id: ServerId,
     pub(crate) replica: u32,
     pub(crate) role: Role,
-    /// Whether it was ready, or failed, since it was last to start.
+    /// Whose it is alone.
+    pub(crate) client: Option<ClientId>,
+    /// Whether it was ready, or failed, or fell asleep, since it was last to start.
     risen: bool,
 }
 
@@ -139,11 +144,18 @@ impl Pool {
         (0..).find(|replica| !taken(replica)).unwrap_or(u32::MAX)
     }
 
-    pub(crate) fn join(&mut self, id: ServerId, replica: u32, role: Role) {
+    pub(crate) fn join(
+        &mut self,
+        id: ServerId,
+        replica: u32,
+        role: Role,
+        client: Option<ClientId>,
+    ) {
         self.members.push(Member {
             id,
             replica,
             role,
+            client,
             risen: false,
         });
         self.members.sort_by_key(|member| member.replica);
@@ -166,6 +178,8 @@ impl Pool {
         let attached = |kind: &Kind| matches!(kind, Kind::Attached);
         config.enabled
             && config.replace == Replace::Beside
+            && !is_per_client(config)
+            && !is_per_client(&self.config)
             && !attached(&config.kind)
             && !attached(&self.config.kind)
             && seen
@@ -219,10 +233,12 @@ impl Pool {
     /// The members start anew one after the other, those that take no calls first. A replacement
     /// under way does just that.
     pub(crate) fn begin_roll(&mut self, seen: &[Seen]) {
-        let mut members: Vec<&Seen> = seen
-            .iter()
-            .filter(|seen| seen.role == Role::Serving)
-            .collect();
+        let serving = || seen.iter().filter(|seen| seen.role == Role::Serving);
+        let mut members: Vec<&Seen> = serving().collect();
+        // Nobody asked for those that wait for their client to come back.
+        if is_per_client(&self.config) && serving().any(|seen| !seen.is_asleep()) {
+            members.retain(|seen| !seen.is_asleep());
+        }
         members.sort_by_key(|seen| (seen.load.up, seen.replica));
         let todo = members.into_iter().map(|seen| seen.id).rev().collect();
         match self.task {
@@ -317,10 +333,16 @@ impl Pool {
     }
 }
 
-/// The least and the greatest number of replicas.
+/// Whether each client has a member of its own.
+pub(crate) const fn is_per_client(config: &ServerConfig) -> bool {
+    // A pair of streams is one.
+    matches!(config.scope, Scope::PerClient) && !matches!(config.kind, Kind::Attached)
+}
+
+/// The least and the greatest number of replicas, without those that belong to one client.
 pub(crate) fn bounds(config: &ServerConfig) -> (usize, usize) {
     // A pair of streams is used once.
-    if matches!(config.kind, Kind::Attached) {
+    if matches!(config.kind, Kind::Attached) || is_per_client(config) {
         return (1, 1);
     }
     let least = config.limits.replicas.max(1);

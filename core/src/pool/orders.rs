@@ -1,6 +1,6 @@
 //! What a pool wants done when it has seen how its members fare.
 
-use super::{Pool, Role, Seen, Task, bounds};
+use super::{Pool, Role, Seen, Task, bounds, is_per_client};
 use crate::{
     event::ServerState,
     ids::ServerId,
@@ -23,6 +23,10 @@ pub(crate) enum Order {
     Start(Vec<ServerId>),
     /// One more member starts.
     ScaleUp,
+    /// These members wake with the others.
+    Wake(Vec<ServerId>),
+    /// Their clients left these members alone: they are forgotten.
+    Drop(Vec<ServerId>),
     /// What was under way is over. It came to nothing where a member is named, whose failure
     /// tells why.
     Finish(Option<ServerId>),
@@ -43,7 +47,16 @@ impl Pool {
             return Some(order);
         }
         match &mut self.task {
-            Task::None => self.scale_up(seen).then_some(Order::ScaleUp),
+            Task::None => {
+                let (wake, forget) = self.sleepers(seen);
+                if !wake.is_empty() {
+                    return Some(Order::Wake(wake));
+                }
+                if !forget.is_empty() {
+                    return Some(Order::Drop(forget));
+                }
+                self.scale_up(seen).then_some(Order::ScaleUp)
+            }
             Task::Beside(_) => next_of_newcomers(seen),
             Task::Rise => {
                 let mut members = self.members.iter();
@@ -51,7 +64,7 @@ impl Pool {
                     return None;
                 }
                 let failed = serving().find(|seen| seen.load.in_trouble);
-                if serving().any(|seen| seen.load.up) {
+                if serving().any(|seen| seen.load.up || seen.is_asleep()) {
                     Some(Order::Finish(None))
                 } else {
                     failed.map(|seen| Order::Finish(Some(seen.id)))
@@ -94,6 +107,7 @@ impl Pool {
         let (least, _) = bounds(&self.config);
         let idle = |seen: &Seen| seen.id == id && seen.load.idle;
         self.task == Task::None
+            && !is_per_client(&self.config)
             && seen.iter().filter(|seen| seen.serves()).count() > least
             && seen.iter().any(|seen| seen.serves() && idle(seen))
     }
@@ -104,11 +118,16 @@ impl Pool {
         let (least, most) = bounds(&self.config);
         let mut serving: Vec<&Seen> = seen
             .iter()
-            .filter(|seen| seen.role == Role::Serving)
+            .filter(|seen| seen.role == Role::Serving && seen.client.is_none())
             .collect();
         serving.sort_by_key(|seen| (!seen.load.up, seen.replica));
         let missing = least.saturating_sub(serving.len());
-        let surplus = serving.iter().skip(most).map(|seen| seen.id).collect();
+        let mut surplus: Vec<ServerId> = serving.iter().skip(most).map(|seen| seen.id).collect();
+        let owned = |seen: &&Seen| seen.role == Role::Serving && seen.client.is_some();
+        let mut owned: Vec<&Seen> = seen.iter().filter(owned).collect();
+        owned.sort_by_key(|seen| (seen.load.unneeded, seen.replica));
+        let clients = self.config.limits.clients;
+        surplus.extend(owned.iter().skip(clients).map(|seen| seen.id));
         (surplus, missing)
     }
 
@@ -122,7 +141,8 @@ impl Pool {
     fn note_risen(&mut self, seen: &[Seen]) {
         for member in &mut self.members {
             let state = seen.iter().find(|seen| seen.id == member.id);
-            member.risen |= state.is_some_and(|seen| seen.load.in_trouble || seen.load.up);
+            member.risen |=
+                state.is_some_and(|seen| seen.load.in_trouble || seen.load.up || seen.is_asleep());
         }
     }
 
@@ -140,6 +160,9 @@ impl Pool {
     /// may be one more.
     fn scale_up(&self, seen: &[Seen]) -> bool {
         let (_, most) = bounds(&self.config);
+        if is_per_client(&self.config) {
+            return false;
+        }
         let most = most + usize::from(planted(Bug::ScaleOffByOne) && most > 1);
         let serving = || seen.iter().filter(|seen| seen.role == Role::Serving);
         let ready = || seen.iter().filter(|seen| seen.serves());

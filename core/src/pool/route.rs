@@ -1,7 +1,11 @@
 //! Which member gets a call.
 
 use super::{Pool, Role};
-use crate::{event::ServerState, ids::ServerId, server::Load};
+use crate::{
+    event::ServerState,
+    ids::{ClientId, ServerId},
+    server::Load,
+};
 
 /// What the fleet sees of a member.
 #[derive(Clone, Copy, Debug)]
@@ -9,6 +13,7 @@ pub(crate) struct Seen {
     pub(crate) id: ServerId,
     pub(crate) replica: u32,
     pub(crate) role: Role,
+    pub(crate) client: Option<ClientId>,
     pub(crate) load: Load,
 }
 
@@ -16,6 +21,32 @@ impl Seen {
     /// Whether it takes calls, and is to be given them.
     pub(crate) const fn serves(&self) -> bool {
         matches!(self.role, Role::Serving) && self.load.is_ready() && !self.load.spared
+    }
+
+    pub(crate) const fn is_asleep(&self) -> bool {
+        matches!(self.load.state, ServerState::Asleep)
+    }
+
+    /// Whether it takes calls, or is about to for the first time since it woke.
+    pub(super) const fn is_up(&self) -> bool {
+        matches!(
+            self.load.state,
+            ServerState::Waiting
+                | ServerState::Starting
+                | ServerState::Probing
+                | ServerState::Handshaking
+                | ServerState::Warming
+                | ServerState::Ready
+                | ServerState::Unready
+        )
+    }
+
+    /// Whether nothing of it runs, nor is about to.
+    pub(super) const fn rests(&self) -> bool {
+        matches!(
+            self.load.state,
+            ServerState::Asleep | ServerState::Stopped | ServerState::Failed
+        )
     }
 
     /// The order in which members are asked: those that serve, of them those that send at once, of
@@ -90,7 +121,8 @@ const fn distance(state: ServerState) -> u8 {
         ServerState::Closing => 7,
         ServerState::Draining => 8,
         ServerState::Backoff => 9,
-        ServerState::Stopped => 10,
-        ServerState::Failed => 11,
+        ServerState::Asleep => 10,
+        ServerState::Stopped => 11,
+        ServerState::Failed => 12,
     }
 }

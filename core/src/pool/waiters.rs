@@ -63,6 +63,11 @@ impl Waiters {
         self.0.len()
     }
 
+    pub(crate) fn any_list(&self) -> bool {
+        let mut goals = self.0.iter().map(|waiter| &waiter.goal);
+        goals.any(|goal| matches!(goal, Goal::List { .. }))
+    }
+
     pub(crate) fn any_farewell(&self) -> bool {
         let mut goals = self.0.iter().map(|waiter| &waiter.goal);
         goals.any(|goal| matches!(goal, Goal::Gone(_)))

@@ -142,6 +142,7 @@ impl Server {
             }
             State::Ready(_)
             | State::Stopped
+            | State::Asleep
             | State::Waiting(_)
             | State::Starting(_)
             | State::Probing(_)
@@ -202,6 +203,7 @@ impl Server {
                 }
                 State::Draining(live, _) if call.is_begun() => live,
                 State::Stopped
+                | State::Asleep
                 | State::Waiting(_)
                 | State::Starting(_)
                 | State::Probing(_)
@@ -273,6 +275,7 @@ impl Server {
                 return self.end_call(cx, id, Err(CallError::Protocol { message }));
             }
         };
+        self.note_subscription(id);
         let era = self.state.live().and_then(|live| live.session.era());
         if era != Some(Era::Modern) {
             return self.end_call(cx, id, Ok(result));
@@ -542,7 +545,7 @@ pub(super) struct Loss {
 }
 
 /// Refuses what cannot be sent, or is the machine's own business.
-fn check_request(request: &Request) -> Result<(), CallError> {
+pub(crate) fn check_request(request: &Request) -> Result<(), CallError> {
     let invalid = |message: String| Err(CallError::InvalidRequest { message });
     match request {
         Request::Tool {

@@ -65,6 +65,7 @@ impl Server {
             State::Backoff(failure) | State::Failed(failure) => failure.to_string(),
             State::Waiting(wait) => format!("waits for {}", wait.waiting_for()),
             State::Stopped
+            | State::Asleep
             | State::Starting(_)
             | State::Probing(_)
             | State::Handshaking(_)

@@ -28,14 +28,21 @@ impl Server {
                 // It is about to start already, and keeps its place in the line.
                 self.state = State::Waiting(Wait::for_turn(self.usual_opening(cx.now)));
             }
-            State::Stopped | State::Waiting(_) | State::Backoff(_) => self.arrive(cx, after, None),
+            State::Stopped | State::Asleep | State::Waiting(_) | State::Backoff(_) => {
+                self.arrive(cx, after, None);
+            }
             State::Failed(failure) => match after {
                 // A server that failed stays so, and says why, unless it is disabled.
                 After::Stop if self.enabled => {
                     self.timers.disarm(Timer::Revive);
                     self.state = State::Failed(failure);
                 }
-                After::Stop | After::Retire | After::Restart | After::Respawn | After::Fail(_) => {
+                After::Stop
+                | After::Sleep
+                | After::Retire
+                | After::Restart
+                | After::Respawn
+                | After::Fail(_) => {
                     self.arrive(cx, after, None);
                 }
             },
@@ -105,6 +112,7 @@ impl Server {
             }
             State::Ready(live) | State::Draining(live, _) => (Some(live), true),
             same @ (State::Stopped
+            | State::Asleep
             | State::Waiting(_)
             | State::Closing(_)
             | State::Backoff(_)
@@ -226,6 +234,7 @@ impl Server {
                 self.enter(cx, State::Stopped);
                 self.refuse_parked(cx, None);
             }
+            After::Sleep => self.rest_or_start(cx),
             After::Retire => {
                 self.enter(cx, State::Stopped);
                 self.refuse_parked(cx, None);

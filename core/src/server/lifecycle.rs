@@ -67,6 +67,7 @@ impl Server {
                 self.leave(cx, After::Restart, None);
             }
             State::Stopped
+            | State::Asleep
             | State::Waiting(_)
             | State::Draining(..)
             | State::Closing(_)
@@ -173,7 +174,7 @@ impl Server {
             Timer::Startup => self.on_startup_due(cx),
             Timer::Readiness => self.on_readiness_due(cx),
             Timer::Page => self.on_page_due(cx.now),
-            Timer::Backoff | Timer::Revive => self.start(cx),
+            Timer::Backoff | Timer::Revive => self.rest_or_start(cx),
             Timer::Idle => self.on_idle_due(cx),
             Timer::Dependency => self.give_up_dependency(cx),
             // Not single timers: they are dealt with where they are taken.
@@ -193,6 +194,7 @@ impl Server {
                 (live.session.is_probing(), live.session.era())
             }
             State::Stopped
+            | State::Asleep
             | State::Waiting(_)
             | State::Starting(_)
             | State::Warming(_)
@@ -209,6 +211,7 @@ impl Server {
             State::Probing(live) if !probing => State::Handshaking(live),
             State::Handshaking(live) if probing => State::Probing(live),
             same @ (State::Stopped
+            | State::Asleep
             | State::Waiting(_)
             | State::Starting(_)
             | State::Probing(_)
@@ -245,6 +248,7 @@ impl Server {
         match std::mem::replace(&mut self.state, State::Stopped) {
             State::Warming(live) => self.enter(cx, State::Ready(live)),
             same @ (State::Stopped
+            | State::Asleep
             | State::Waiting(_)
             | State::Starting(_)
             | State::Probing(_)
@@ -269,6 +273,7 @@ impl Server {
 
     fn on_ready(&mut self, now: Time) {
         self.budget.on_ready(now);
+        self.subscriptions.clear();
         self.begin_liveness(now);
         self.on_less_busy(now);
         self.arm_idle(now);
@@ -359,6 +364,7 @@ impl Server {
             State::Starting(opening) => *opening,
             State::Closing(_) => return self.kill(cx),
             State::Stopped
+            | State::Asleep
             | State::Probing(_)
             | State::Handshaking(_)
             | State::Warming(_)
@@ -410,6 +416,7 @@ impl Server {
             }
             // It did open: whatever the driver means, the link is no more.
             State::Stopped
+            | State::Asleep
             | State::Probing(_)
             | State::Handshaking(_)
             | State::Warming(_)
@@ -436,6 +443,7 @@ impl Server {
             }
             State::Closing(_)
             | State::Stopped
+            | State::Asleep
             | State::Waiting(_)
             | State::Backoff(_)
             | State::Failed(_) => return,
@@ -470,6 +478,7 @@ impl Server {
             State::Draining(_, after) => after.clone(),
             State::Closing(_)
             | State::Stopped
+            | State::Asleep
             | State::Waiting(_)
             | State::Backoff(_)
             | State::Failed(_) => return None,

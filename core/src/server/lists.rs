@@ -41,8 +41,12 @@ impl Server {
                 | ListState::Read
                 | ListState::Degraded(_) => Ok(Reply::Catalog(self.catalog.entries(kind).to_vec())),
             }),
+            State::Asleep if self.knows(kind) => {
+                Some(Ok(Reply::Catalog(self.catalog.entries(kind).to_vec())))
+            }
             State::Waiting(wait) if wait.is_vain() => Some(Err(unavailable())),
-            State::Waiting(_)
+            State::Asleep
+            | State::Waiting(_)
             | State::Starting(_)
             | State::Probing(_)
             | State::Handshaking(_)

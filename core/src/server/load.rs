@@ -45,6 +45,12 @@ pub(crate) struct Load {
     pub(crate) fresh: usize,
     /// Whether no call is with it at all.
     pub(crate) idle: bool,
+    /// Since when it is ready and has nothing to do.
+    pub(crate) idle_since: Option<Time>,
+    /// Whether it has nothing to do but to wait for the next call.
+    pub(crate) unneeded: bool,
+    /// When a call last left it.
+    pub(crate) last_busy: Time,
 }
 
 impl Load {
@@ -74,7 +80,7 @@ impl Parked {
 pub(super) struct Idle {
     /// How long it is to have nothing to do before that is told; never where absent.
     after: Option<Duration>,
-    last_busy: Time,
+    pub(super) last_busy: Time,
 }
 
 impl Server {
@@ -99,6 +105,9 @@ impl Server {
             queued,
             fresh: self.calls.fresh(),
             idle: self.calls.is_empty(),
+            idle_since: self.idle_since(),
+            unneeded: self.has_nothing_to_do(),
+            last_busy: self.idle.last_busy,
         }
     }
 
@@ -116,7 +125,8 @@ impl Server {
     /// Whether calls may wait for it.
     pub(super) fn is_open(&self) -> bool {
         match &self.state {
-            State::Waiting(_)
+            State::Asleep
+            | State::Waiting(_)
             | State::Starting(_)
             | State::Probing(_)
             | State::Handshaking(_)
@@ -127,9 +137,11 @@ impl Server {
             State::Closing(closing) => match &closing.after {
                 // Whether it starts again is judged when nothing is left of it.
                 After::Fail(_) => self.restart != Restart::Never,
-                after @ (After::Stop | After::Retire | After::Restart | After::Respawn) => {
-                    after.is_temporary()
-                }
+                after @ (After::Stop
+                | After::Sleep
+                | After::Retire
+                | After::Restart
+                | After::Respawn) => after.is_temporary(),
             },
             State::Stopped | State::Failed(_) => false,
         }
@@ -212,7 +224,7 @@ impl Server {
         let Some(after) = self.idle.after else {
             return;
         };
-        let empty = self.calls.is_empty();
+        let empty = self.has_nothing_to_do();
         if empty && cx.now.since(self.idle.last_busy) >= after {
             cx.out.note(Note::Idle);
         }

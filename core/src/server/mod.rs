@@ -15,13 +15,18 @@ mod readiness;
 mod restart;
 mod retry;
 mod rounds;
+mod sleep;
 mod startup;
 mod state;
 mod timers;
 mod updates;
 mod waiting;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 pub(crate) use self::load::{Load, Parked};
 pub use self::timers::{Deadline, Timer};
@@ -40,6 +45,7 @@ use self::{
     state::{Live, Rotation, State},
     timers::{Due, Timers},
 };
+pub(crate) use self::{execute::check_request, sleep::is_lazy};
 use crate::{
     config::{Kind, Probes, Restart, Retry, ServerConfig, ServerLimits},
     event::{BreakerState, CatalogKind, Event, ReplicaInfo, ServerInfo, ServerState},
@@ -80,6 +86,8 @@ pub(crate) struct Server {
     replica: u32,
     kind: Arc<Kind>,
     enabled: bool,
+    /// Whether it runs only while it is needed.
+    lazy: bool,
     restart: Restart,
     budget: Budget,
     retry: Retry,
@@ -106,6 +114,8 @@ pub(crate) struct Server {
     /// Deadlines of the machine's own requests, to take them back.
     request_due: BTreeMap<u64, Time>,
     idle: Idle,
+    /// What the application subscribed to in this incarnation, by the params it gave.
+    subscriptions: BTreeSet<String>,
     timers: Timers,
     log: LogRing,
     meter: Meter,
@@ -121,6 +131,7 @@ impl Server {
         last_incarnation: u32,
         offer: Arc<Offer>,
     ) -> Self {
+        let lazy = is_lazy(&config);
         let ServerConfig {
             name,
             kind,
@@ -137,6 +148,7 @@ impl Server {
             replica,
             kind: Arc::new(kind),
             enabled,
+            lazy,
             restart,
             budget: Budget::default(),
             retry,
@@ -160,6 +172,7 @@ impl Server {
             start_due: Time::ZERO,
             request_due: BTreeMap::new(),
             idle: Idle::default(),
+            subscriptions: BTreeSet::new(),
             timers: Timers::default(),
             meter: Meter::default(),
             violations_told: 0,
@@ -219,6 +232,7 @@ impl Server {
     /// Takes a new configuration: the running incarnation drains, the next one is of the new kind,
     /// and calls wait for it in the queue.
     pub(crate) fn replace(&mut self, cx: &mut Context<'_>, config: ServerConfig) {
+        self.lazy = is_lazy(&config);
         let ServerConfig {
             name: _,
             kind,
@@ -238,7 +252,14 @@ impl Server {
         self.enabled = enabled;
         self.take_limits(cx, limits);
         self.legacy_until = Time::ZERO;
-        if enabled {
+        if enabled && self.lazy && self.is_at_rest() && self.calls.is_empty() {
+            self.budget.forgive();
+            self.reset_breaker(cx);
+            self.timers.disarm(Timer::Backoff);
+            self.timers.disarm(Timer::Revive);
+            self.begin(cx);
+            self.settle(cx);
+        } else if enabled {
             self.begin_anew(cx);
         } else {
             self.stop(cx, None);
@@ -336,6 +357,7 @@ impl Server {
             pid: self.pid,
             in_flight: self.calls.in_flight(),
             queued: self.calls.queued(),
+            client: None,
         }
     }
 
@@ -407,6 +429,7 @@ impl Server {
             }) => Some(problem),
             State::Ready(_)
             | State::Stopped
+            | State::Asleep
             | State::Waiting(_)
             | State::Starting(_)
             | State::Probing(_)
@@ -440,6 +463,7 @@ impl Server {
             State::Stopped if !self.enabled => "is disabled in its configuration".to_owned(),
             State::Waiting(wait) => format!("waits for {}", wait.waiting_for()),
             State::Stopped
+            | State::Asleep
             | State::Starting(_)
             | State::Probing(_)
             | State::Handshaking(_)

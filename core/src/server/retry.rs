@@ -54,7 +54,7 @@ impl Server {
     pub(super) fn comes_again(&self, now: Time, after: &After, loss: &Loss, ready: bool) -> bool {
         match after {
             After::Stop | After::Retire => false,
-            After::Restart | After::Respawn => true,
+            After::Sleep | After::Restart | After::Respawn => true,
             After::Fail(cause) => {
                 let failure = self.failure(cause.clone(), Some(loss), ready);
                 self.budget

@@ -44,6 +44,7 @@ impl Server {
             return;
         };
         cx.out.note(Note::InputClosed(input));
+        self.on_less_busy(cx.now);
         match asked {
             Asked::Request { id, due } => {
                 self.timers.remove(due, Due::Input(input));
@@ -192,6 +193,7 @@ impl Server {
         cx: &mut Context<'_>,
         inputs: impl IntoIterator<Item = InputId>,
     ) {
+        self.on_less_busy(cx.now);
         let mut open = Vec::new();
         for input in inputs {
             match self.questions.remove(&input) {

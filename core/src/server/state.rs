@@ -11,6 +11,8 @@ use crate::{
 #[derive(Debug)]
 pub(super) enum State {
     Stopped,
+    /// Nothing runs, and the next call starts it.
+    Asleep,
     /// Waits for another server, or for its turn to start.
     Waiting(Wait),
     Starting(Opening),
@@ -69,6 +71,8 @@ pub(super) struct Closing {
 pub(super) enum After {
     /// The server stays stopped.
     Stop,
+    /// The server sleeps, unless a call waits for it.
+    Sleep,
     /// The server is forgotten.
     Retire,
     /// The next incarnation begins.
@@ -95,6 +99,7 @@ impl After {
     pub(super) fn reason(&self) -> Option<String> {
         match self {
             Self::Stop => Some("it was stopped".to_owned()),
+            Self::Sleep => Some("it had nothing to do".to_owned()),
             Self::Retire => Some("it was undeployed".to_owned()),
             Self::Restart => Some("it was restarted".to_owned()),
             Self::Respawn | Self::Fail(Cause::Ended | Cause::StartTimedOut) => None,
@@ -105,7 +110,7 @@ impl After {
     /// Whether calls may wait for what comes.
     pub(super) const fn is_temporary(&self) -> bool {
         match self {
-            Self::Restart | Self::Respawn => true,
+            Self::Sleep | Self::Restart | Self::Respawn => true,
             Self::Stop | Self::Retire | Self::Fail(_) => false,
         }
     }
@@ -115,6 +120,7 @@ impl State {
     pub(super) const fn word(&self) -> ServerState {
         match self {
             Self::Stopped => ServerState::Stopped,
+            Self::Asleep => ServerState::Asleep,
             Self::Waiting(_) => ServerState::Waiting,
             Self::Starting(_) => ServerState::Starting,
             Self::Probing(_) => ServerState::Probing,
@@ -134,7 +140,11 @@ impl State {
     /// Whether an incarnation exists, so that signals may come.
     pub(super) const fn has_link(&self) -> bool {
         match self {
-            Self::Stopped | Self::Waiting(_) | Self::Backoff(_) | Self::Failed(_) => false,
+            Self::Stopped
+            | Self::Asleep
+            | Self::Waiting(_)
+            | Self::Backoff(_)
+            | Self::Failed(_) => false,
             Self::Starting(_)
             | Self::Probing(_)
             | Self::Handshaking(_)
@@ -150,6 +160,7 @@ impl State {
         match self {
             Self::Backoff(failure) | Self::Failed(failure) => Some(failure),
             Self::Stopped
+            | Self::Asleep
             | Self::Waiting(_)
             | Self::Starting(_)
             | Self::Probing(_)
@@ -166,6 +177,7 @@ impl State {
         match self {
             Self::Waiting(wait) => Some(wait.waiting_for()),
             Self::Stopped
+            | Self::Asleep
             | Self::Starting(_)
             | Self::Probing(_)
             | Self::Handshaking(_)
@@ -187,6 +199,7 @@ impl State {
             | Self::Draining(live, _) => Some(live),
             Self::Closing(closing) => closing.live.as_ref(),
             Self::Stopped
+            | Self::Asleep
             | Self::Waiting(_)
             | Self::Starting(_)
             | Self::Backoff(_)
@@ -203,6 +216,7 @@ impl State {
             | Self::Draining(live, _) => Some(live),
             Self::Closing(closing) => closing.live.as_mut(),
             Self::Stopped
+            | Self::Asleep
             | Self::Waiting(_)
             | Self::Starting(_)
             | Self::Backoff(_)

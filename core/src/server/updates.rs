@@ -19,6 +19,7 @@ impl Server {
             self.on_update(cx, update);
         }
         self.sync_stage(cx);
+        self.wake_for_calls(cx);
         self.ask_startup(cx);
         self.ask_readiness(cx);
         self.dispatch(cx);

@@ -78,12 +78,32 @@ impl Server {
         }
     }
 
+    /// The server that it waits for.
+    pub(crate) fn awaits(&self) -> Option<&ServerName> {
+        match &self.state {
+            State::Waiting(wait) => wait.awaited.as_ref().map(|awaited| &awaited.server),
+            State::Stopped
+            | State::Asleep
+            | State::Starting(_)
+            | State::Probing(_)
+            | State::Handshaking(_)
+            | State::Warming(_)
+            | State::Ready(_)
+            | State::Draining(..)
+            | State::Closing(_)
+            | State::Backoff(_)
+            | State::Failed(_) => None,
+        }
+    }
+
     /// How it stands to the servers that come after it.
     pub(crate) fn standing(&self) -> Standing {
         Standing::Not(match &self.state {
             State::Ready(_) => return Standing::Ready,
             State::Waiting(wait) if wait.is_vain() => Obstacle::Blocked,
-            State::Waiting(_)
+            // Whoever waits for it wakes it.
+            State::Asleep
+            | State::Waiting(_)
             | State::Starting(_)
             | State::Probing(_)
             | State::Handshaking(_)
@@ -106,6 +126,7 @@ impl Server {
         let told = match &self.state {
             State::Waiting(wait) => wait.awaited.as_ref() == Some(&awaited),
             State::Stopped
+            | State::Asleep
             | State::Starting(_)
             | State::Probing(_)
             | State::Handshaking(_)

@@ -10,7 +10,8 @@ use mcp_fleet_core::{
     CallOptions, Effect, Event, Exit, LinkId, McpCommand, ServerId, ServerName, ServerState,
     Signal, Timer,
     config::{
-        ElicitationCapability, FleetConfig, Kind, Probe, Replace, Restart, ServerConfig, Stdio,
+        ElicitationCapability, FleetConfig, Kind, Probe, Replace, Restart, ServerConfig, Start,
+        Stdio,
     },
 };
 use serde_json::{Value, json};
@@ -20,8 +21,9 @@ use crate::world::{World, answer, discovered, error, server};
 /// A world whose one server is where the name says.
 type Situation = (&'static str, fn() -> (World, LinkId));
 
-const SITUATIONS: [Situation; 26] = [
+const SITUATIONS: [Situation; 27] = [
     ("stopped", stopped),
+    ("asleep", asleep),
     ("starting", starting),
     ("probing", probing),
     ("handshaking after a probe", handshaking),
@@ -285,6 +287,22 @@ fn waiting() -> (World, LinkId) {
     )
 }
 
+fn asleep() -> (World, LinkId) {
+    let mut world = World::new();
+    let mut config = config();
+    config.start = Start::Lazy;
+    let config = Box::new(config);
+    world.command(|id| McpCommand::Deploy { id, config });
+    let (server, incarnation) = (ServerId(0), 1);
+    (
+        world,
+        LinkId {
+            server,
+            incarnation,
+        },
+    )
+}
+
 fn held() -> (World, LinkId) {
     let mut world = World::new();
     let mut config = config();
@@ -482,7 +500,7 @@ fn chart() -> Chart {
             }
         }
     }
-    assert_eq!(seen.len(), 12, "a state is missing: {seen:?}");
+    assert_eq!(seen.len(), 13, "a state is missing: {seen:?}");
     chart
 }
 

@@ -19,6 +19,7 @@ mod chart;
 mod eras;
 mod groups;
 mod health;
+mod lazy;
 mod lifecycle;
 mod order;
 mod outage;

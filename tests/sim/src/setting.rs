@@ -6,8 +6,8 @@ use mcp_fleet_core::{
     ServerName,
     config::{
         ClientCapabilities, ElicitationCapability, FleetConfig, FleetLimits, Kind, Probe, Probes,
-        Replace, Restart, Retry, Root, SamplingCapability, ServerConfig, ServerLimits, Stdio,
-        Strategy,
+        Replace, Restart, Retry, Root, SamplingCapability, Scope, ServerConfig, ServerLimits,
+        Start, Stdio, Strategy,
     },
 };
 
@@ -73,7 +73,21 @@ impl Setting {
         // Dice of its own, so that these choices move no other.
         let dice = &mut dice.clone().split(0x0d);
         self.place(&mut config, dice);
+        self.let_sleep(&mut config, &mut dice.split(0x1a));
         config
+    }
+
+    /// Whether a server runs only while it is needed, and whose it is.
+    fn let_sleep(&self, config: &mut ServerConfig, dice: &mut Dice) {
+        if dice.one_in(3) {
+            config.start = Start::Lazy;
+        }
+        if dice.one_in(5) {
+            config.scope = Scope::PerClient;
+        }
+        let units = dice.pick(&[0, 1, 10, 50, 300]);
+        config.limits.idle_stop = Duration::from_micros(units * self.unit);
+        config.limits.clients = dice.pick(&[1, 1, 2, 3]);
     }
 
     /// After whom a server comes: mostly only such as come before it in the list of names.

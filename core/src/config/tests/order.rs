@@ -105,8 +105,7 @@ fn servers_that_never_get_ready_by_themselves_are_warned_of() {
         warnings(&text),
         [
             "mcp.json:5:34: mcpServers.a.after[0]: `off` is disabled, and this server does not start before it is ready\n  hint: remove it, or change `off`",
-            "mcp.json:5:41: mcpServers.a.after[1]: `lazy` is `lazy`: this server does not start before somebody calls that one\n  hint: remove it, or change `lazy`",
-            "mcp.json:5:49: mcpServers.a.after[2]: `own` is `per_client`: there is none that could be ready for this server\n  hint: remove it, or change `own`",
+            "mcp.json:5:49: mcpServers.a.after[2]: `own` is `per_client`: this server waits for the one that serves no client by name\n  hint: remove it, or change `own`",
         ]
     );
 }

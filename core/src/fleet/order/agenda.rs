@@ -12,6 +12,8 @@ pub(in crate::fleet) const ERRANDS_PER_TURN: usize = 256;
 pub(in crate::fleet) enum Errand {
     /// It looks again whether it may start.
     Look,
+    /// It wakes, because another one waits for it.
+    Wake,
     /// It is started anew with a companion that failed.
     Anew,
     /// It stops, as those that come after it have.

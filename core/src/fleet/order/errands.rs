@@ -26,7 +26,10 @@ impl Fleet {
                     let grace = self.farewell.grace(now);
                     self.with_server(now, server, |server, cx| server.stop(cx, grace));
                 }
-                Errand::Anew | Errand::Stop => {}
+                Errand::Wake if self.is_bearer_awaited(server) => {
+                    self.with_server(now, server, Server::wake);
+                }
+                Errand::Anew | Errand::Wake | Errand::Stop => {}
             }
         }
     }
@@ -51,9 +54,43 @@ impl Fleet {
         };
         let name = server.name().clone();
         self.on_standing(now, &name);
+        self.wake_awaited(now, id);
         if self.shutdown.is_some() {
             self.on_moved_in_farewell(now, id, &name);
         }
+    }
+
+    /// Wakes those that sleep while another waits for them.
+    fn wake_awaited(&mut self, now: Time, id: ServerId) {
+        let Some(server) = self.servers.get(index(id)) else {
+            return;
+        };
+        let awaited = if server.is_asleep() {
+            self.is_awaited(server.name()).then(|| server.name())
+        } else {
+            server.awaits()
+        };
+        let bearers: Vec<ServerId> = awaited
+            .into_iter()
+            .flat_map(|name| self.bearers(name))
+            .filter(|id| self.servers.get(index(*id)).is_some_and(Server::is_asleep))
+            .collect();
+        for bearer in bearers {
+            self.agenda.add(now, bearer, Errand::Wake);
+        }
+    }
+
+    /// Whether another server still waits for the one of this replica.
+    fn is_bearer_awaited(&self, id: ServerId) -> bool {
+        let server = self.servers.get(index(id));
+        self.shutdown.is_none() && server.is_some_and(|server| self.is_awaited(server.name()))
+    }
+
+    /// Whether another server waits for this one.
+    fn is_awaited(&self, name: &ServerName) -> bool {
+        let held = self.order.held_after(name);
+        let mut held = held.iter().filter_map(|id| self.servers.get(index(*id)));
+        held.any(|server| server.awaits() == Some(name))
     }
 
     /// A server ended unexpectedly and is to start again: so are its companions.

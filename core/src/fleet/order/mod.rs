@@ -266,7 +266,8 @@ impl Order {
         None
     }
 
-    fn held_after(&self, name: &ServerName) -> Vec<ServerId> {
+    /// Those that come after `name` and wait to start.
+    pub(super) fn held_after(&self, name: &ServerName) -> Vec<ServerId> {
         self.dependents(name)
             .filter_map(|dependent| self.held.get(dependent))
             .flatten()

@@ -5,7 +5,7 @@ use mcp_fleet_core::{CallError, CallId, CallOptions, Limit, Request, ServerState
 use super::{
     ReferenceState, aftermath,
     calls::Call,
-    pools::{PoolBook, Role},
+    pools::{PoolBook, Role, is_per_client},
     servers::ServerBook,
 };
 
@@ -37,6 +37,8 @@ pub(super) struct Chances {
     full_of_client: bool,
     /// No replica may be there for it.
     unavailable: bool,
+    /// Too many clients may have a server of their own.
+    full_of_owners: bool,
     /// All replicas may be spared calls.
     spared: bool,
 }
@@ -89,6 +91,7 @@ impl Verdict {
                     Self::Open(chances) => match limit {
                         Limit::Queue => chances.full,
                         Limit::ClientQueue => chances.full_of_client,
+                        Limit::Clients => chances.full_of_owners,
                         _ => false,
                     },
                     _ => false,
@@ -137,10 +140,32 @@ impl ReferenceState {
         if ["", "initialize"].contains(&request.method()) {
             return Verdict::Invalid;
         }
+        if is_per_client(&pool.config) {
+            return self.judge_owner(server, options);
+        }
         match pool.only() {
             Some(only) if !only.vague => self.judge_one(server, options),
             Some(_) | None => self.judge_many(server, options),
         }
+    }
+
+    /// Each client has a member of its own; whose is whose is seen only when they get calls.
+    fn judge_owner(&mut self, server: &str, options: &CallOptions) -> Verdict {
+        let Some(pool) = self.servers.get(server) else {
+            return Verdict::NotFound;
+        };
+        let may = |(_, call): &(&CallId, &Call)| call.stands_in_line() && !call.lost;
+        let theirs = self.calls.of(server).filter(may);
+        let theirs = theirs.filter(|(_, call)| call.client == options.client || !call.owned);
+        self.candidates = theirs.map(|(id, _)| *id).collect();
+        let owned = pool.members.len().saturating_sub(1);
+        Verdict::Open(Chances {
+            full: true,
+            full_of_client: pool.config.limits.queue_per_client > 0,
+            unavailable: true,
+            spared: true,
+            full_of_owners: options.client.is_some() && owned >= pool.config.limits.clients,
+        })
     }
 
     fn judge_one(&mut self, server: &str, options: &CallOptions) -> Verdict {
@@ -199,6 +224,7 @@ impl ReferenceState {
             full: spared || !some || of_server().count() >= places,
             full_of_client: bound.is_some_and(|bound| theirs.count() >= bound),
             unavailable: !some,
+            full_of_owners: false,
         };
         let may = |(_, call): &(&CallId, &Call)| call.stands_in_line() && !call.lost;
         self.candidates = of_server().filter(may).map(|(id, _)| *id).collect();

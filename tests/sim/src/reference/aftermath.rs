@@ -6,12 +6,19 @@ use mcp_fleet_core::{Exit, Failure, ServerState, Timer, config::Restart};
 /// Whether a server may go from one state to the other.
 pub(super) const fn may_follow(before: ServerState, after: ServerState) -> bool {
     use ServerState::{
-        Backoff, Closing, Draining, Failed, Handshaking, Probing, Ready, Starting, Stopped,
+        Asleep, Backoff, Closing, Draining, Failed, Handshaking, Probing, Ready, Starting, Stopped,
         Unready, Waiting, Warming,
     };
     match after {
-        Waiting => matches!(before, Stopped | Failed | Closing | Backoff | Waiting),
-        Starting => matches!(before, Stopped | Failed | Closing | Backoff | Waiting),
+        Asleep => matches!(before, Stopped | Failed | Closing | Backoff | Waiting),
+        Waiting => matches!(
+            before,
+            Stopped | Asleep | Failed | Closing | Backoff | Waiting
+        ),
+        Starting => matches!(
+            before,
+            Stopped | Asleep | Failed | Closing | Backoff | Waiting
+        ),
         Probing => matches!(before, Starting | Handshaking),
         Handshaking => matches!(before, Starting | Probing),
         Warming => matches!(before, Probing | Handshaking),
@@ -22,7 +29,10 @@ pub(super) const fn may_follow(before: ServerState, after: ServerState) -> bool 
             before,
             Starting | Probing | Handshaking | Warming | Ready | Unready | Draining
         ),
-        Stopped => matches!(before, Closing | Failed | Stopped | Backoff | Waiting),
+        Stopped => matches!(
+            before,
+            Closing | Failed | Stopped | Asleep | Backoff | Waiting
+        ),
         // What cannot be opened goes there at once.
         Backoff | Failed => matches!(before, Closing | Starting),
         _ => false,
@@ -87,19 +97,20 @@ const fn is_at_rest(state: ServerState) -> bool {
 
 /// Whether no call may be open: nothing will ever come that could serve it.
 pub(super) const fn holds_no_calls(state: ServerState) -> bool {
-    is_at_rest(state)
+    is_at_rest(state) || matches!(state, ServerState::Asleep)
 }
 
 /// Whether a server may stay so when nothing goes wrong any more.
 pub(super) const fn is_settled(state: ServerState) -> bool {
-    is_at_rest(state) || matches!(state, ServerState::Ready)
+    is_at_rest(state) || matches!(state, ServerState::Ready | ServerState::Asleep)
 }
 
 /// Whether a new call is certain to be taken, but for want of room.
 pub(super) const fn takes_calls(state: ServerState) -> bool {
     matches!(
         state,
-        ServerState::Waiting
+        ServerState::Asleep
+            | ServerState::Waiting
             | ServerState::Backoff
             | ServerState::Starting
             | ServerState::Probing

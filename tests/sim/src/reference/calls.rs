@@ -12,6 +12,8 @@ pub(super) struct Call {
     pub(super) server: String,
     pub(super) client: Option<ClientId>,
     pub(super) priority: Priority,
+    /// It was accepted where each client has a server of its own.
+    pub(super) owned: bool,
     /// Its server may vouch for its tool.
     pub(super) repeatable: bool,
     /// Its place in the order of acceptance.

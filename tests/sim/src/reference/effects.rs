@@ -1,8 +1,12 @@
 //! What the machine may do, and when.
 
-use mcp_fleet_core::{CallId, Effect, LinkId, ServerState};
+use mcp_fleet_core::{CallId, ClientId, Effect, LinkId, ServerState};
 
-use super::{ReferenceState, aftermath, calls::Stage, pools::Role};
+use super::{
+    ReferenceState, aftermath,
+    calls::Stage,
+    pools::{Role, is_per_client},
+};
 use crate::{
     frame::Frame,
     violation::{Violation, promise},
@@ -127,6 +131,7 @@ impl ReferenceState {
             return Ok(());
         };
         promise!(call.is_parked(), ONCE, "{call:?}");
+        let (client, owned) = (call.client, call.owned);
         promise!(
             call.frames.len() as u64 == u64::from(call.rounds),
             ONCE,
@@ -167,6 +172,36 @@ impl ReferenceState {
             pool.retries.earn(percent);
         }
         self.calls.move_to(id, Stage::Sent(link, request));
+        if owned {
+            self.judge_owner_of(id, link, client)?;
+        }
         self.judge_turn(id)
+    }
+
+    /// The servers of one client get the calls of that client alone.
+    fn judge_owner_of(
+        &mut self,
+        id: CallId,
+        link: LinkId,
+        client: Option<ClientId>,
+    ) -> Result<(), Violation> {
+        let name = self.slots.get(&link.server).cloned().unwrap_or_default();
+        let Some(pool) = self.servers.get_mut(&name) else {
+            return Ok(());
+        };
+        if !is_per_client(&pool.config) {
+            return Ok(());
+        }
+        let mut members = pool.members.values_mut();
+        let Some(member) = members.find(|member| member.slot == Some(link.server)) else {
+            return Ok(());
+        };
+        let owner = *member.owner.get_or_insert(client);
+        promise!(
+            owner == client,
+            "the server of one client gets no calls of another",
+            "{id:?} of {client:?} goes to that of {owner:?}"
+        );
+        Ok(())
     }
 }

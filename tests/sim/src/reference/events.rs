@@ -69,6 +69,9 @@ impl ReferenceState {
                 if failure.is_some() {
                     pool.on_failed(*replica);
                 }
+                if before == ServerState::Asleep {
+                    self.judge_waking(server.as_str(), *state)?;
+                }
                 self.follow_order(server.as_str(), *replica, before)
             }
             Event::RolledBack { server, error } => match self.servers.get_mut(server.as_str()) {

@@ -11,6 +11,7 @@ use mcp_fleet_core::{
 use super::{
     Command, ReferenceState,
     calls::{Call, Fate, Stage},
+    pools::is_per_client,
 };
 use crate::{
     client::REPEATABLE,
@@ -123,11 +124,13 @@ impl ReferenceState {
                     let own = options.timeout.unwrap_or(limits.timeout);
                     (timeout.min(own), timeout_max.min(limits.timeout_max))
                 });
+                let owned = pool.is_some_and(|pool| is_per_client(&pool.config));
                 let ticket = self.calls.ticket();
                 let call_book = Call {
                     server: server.clone(),
                     client: options.client,
                     priority: options.priority,
+                    owned,
                     repeatable: matches!(request, Request::Tool { name, .. } if name == REPEATABLE),
                     ticket,
                     vague,
@@ -174,8 +177,19 @@ impl ReferenceState {
 
     /// Whether newcomers start beside the others by that.
     fn reconfigure(&mut self, config: &ServerConfig) -> bool {
-        let pool = self.servers.get_mut(config.name.as_str());
-        pool.is_some_and(|pool| pool.reconfigure(config))
+        let Some(pool) = self.servers.get_mut(config.name.as_str()) else {
+            return false;
+        };
+        let moved = pool.config.scope != config.scope;
+        let beside = pool.reconfigure(config);
+        if moved {
+            // Calls that were accepted wait where they are.
+            let open = self.calls.open.values_mut();
+            for call in open.filter(|call| call.server == config.name.as_str()) {
+                call.owned = false;
+            }
+        }
+        beside
     }
 
     /// Each server of the configuration is added or changed, those that left it are undeployed.

@@ -29,7 +29,7 @@ use self::{
     calls::{Calls, Fate},
     links::Links,
     order::OrderBook,
-    pools::{PoolBook, Role},
+    pools::{PoolBook, Role, is_per_client},
     servers::{ServerBook, Servers},
 };
 use crate::{
@@ -151,8 +151,9 @@ impl ReferenceState {
         self.now = turn.at;
         for (_, pool) in self.servers.iter_mut() {
             let several = pool.only().is_none();
+            let owned = is_per_client(&pool.config);
             for member in pool.members.values_mut() {
-                member.vague |= several;
+                member.vague |= several || owned;
                 member.begin_turn(pause);
             }
         }
@@ -378,9 +379,9 @@ impl ReferenceState {
             member.compare()?;
             self.compare_breaker(name, *replica, member)?;
         }
-        let fresh = self.calls.fresh(name);
         for member in pool.of_role(Role::Serving) {
             let Some(slot) = member.slot else { continue };
+            let fresh = self.fresh_for(name, pool, member);
             let (in_flight, begun) = self.calls.count_at(name, slot);
             let ready = member.state == mcp_fleet_core::ServerState::Ready;
             // Where it may be spared calls, those that wait may do so for another.
@@ -396,6 +397,19 @@ impl ReferenceState {
             }
         }
         Ok(())
+    }
+
+    /// Calls that were never sent, and that this member may serve.
+    fn fresh_for(&self, name: &str, pool: &PoolBook, member: &ServerBook) -> usize {
+        if !is_per_client(&pool.config) {
+            return self.calls.fresh(name);
+        }
+        let Some(owner) = member.owner else { return 0 };
+        let of_server = self.calls.of(name);
+        let theirs = of_server.filter(|(_, call)| call.client == owner && call.owned);
+        theirs
+            .filter(|(_, call)| call.stands_in_line() && !call.lost)
+            .count()
     }
 
     /// Only where all calls of a name are those of one member it is known which of them it has.
@@ -438,6 +452,11 @@ impl ReferenceState {
     fn begin_turn(&mut self) {
         for (name, pool) in self.servers.iter_mut() {
             pool.begin_turn();
+            // Those that leave may still work on some.
+            let leaves = |slot| pool.of_slot(slot).map(|member| member.role) == Some(Role::Leaving);
+            let open = self.calls.of(name);
+            let open = open.filter(|(_, call)| !call.slot().is_some_and(leaves));
+            pool.calls = open.count();
             for member in pool.members.values_mut() {
                 member.left_ready = false;
                 member.was_ready = member.state == mcp_fleet_core::ServerState::Ready;
@@ -468,7 +487,12 @@ impl ReferenceState {
         let servers = &self.servers;
         for (call, name) in &self.left_alone {
             let pool = servers.get(name);
-            let able = |pool: &PoolBook| (pool.takes_calls() || pool.switched) && !pool.may_spare();
+            // What the server of one client cannot serve, no other may.
+            let able = |pool: &PoolBook| {
+                !is_per_client(&pool.config)
+                    && (pool.takes_calls() || pool.switched)
+                    && !pool.may_spare()
+            };
             promise!(
                 !pool.is_some_and(able),
                 "no call is refused while there is somebody to serve it",

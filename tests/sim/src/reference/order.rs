@@ -9,7 +9,7 @@ use mcp_fleet_core::{
 
 use super::{
     ReferenceState, Turn, aftermath,
-    pools::{PoolBook, Role, bounds},
+    pools::{PoolBook, Role, bounds, is_lazy},
     servers::ServerBook,
 };
 use crate::violation::{Violation, promise};
@@ -201,6 +201,30 @@ impl ReferenceState {
         Ok(())
     }
 
+    /// A server that sleeps is started because somebody needs it.
+    pub(super) fn judge_waking(&self, name: &str, state: ServerState) -> Result<(), Violation> {
+        if !matches!(state, ServerState::Waiting | ServerState::Starting) {
+            return Ok(());
+        }
+        let called = self.calls.of(name).count() > 0;
+        let awaited = self.servers.iter().any(|(_, pool)| {
+            let mut waiting = pool.members.values().filter_map(waiting_for);
+            waiting.any(|waiting| matches!(waiting, WaitingFor::Server { server, .. } if server.as_str() == name))
+        });
+        let up = |member: &&ServerBook| {
+            aftermath::takes_calls(member.state) && member.state != ServerState::Asleep
+        };
+        // The one that wakes is among them.
+        let pool = self.servers.get(name);
+        let others = pool.map_or(0, |pool| pool.of_role(Role::Serving).filter(up).count());
+        promise!(
+            called || awaited || others > 1 || !self.commands.is_empty(),
+            "a server that sleeps is started only where somebody needs it",
+            "{name} is {state}"
+        );
+        Ok(())
+    }
+
     /// A command ended because a server waits in vain.
     pub(super) fn judge_blocked(
         &self,
@@ -245,6 +269,16 @@ impl ReferenceState {
                     WaitingFor::Turn => full || held,
                     _ => true,
                 };
+                let sleeps = |server: &str| {
+                    let pool = self.servers.get(server);
+                    let mut members = pool.iter().flat_map(|pool| pool.members.values());
+                    let asleep = |member: &ServerBook| member.state == ServerState::Asleep;
+                    pool.is_some_and(|pool| pool.takes_calls()) && members.all(asleep)
+                };
+                if let WaitingFor::Server { server, .. } = waiting {
+                    let woken = self.shut_down || !sleeps(server.as_str());
+                    promise!(woken, WAITS, "{name} waits for {server}, which sleeps");
+                }
                 promise!(kept, WAITS, "{name} waits for {waiting:?}: {missing:?}");
             }
         }
@@ -334,7 +368,12 @@ impl ReferenceState {
 /// Whether all that happens to the one replica of a server happens to the server.
 fn is_plain(pool: &PoolBook) -> bool {
     let (_, most) = bounds(&pool.config);
-    most == 1 && pool.only().is_some() && pool.coming.is_none() && !pool.switched
+    // One that sleeps is stopped for reasons of its own.
+    most == 1
+        && !is_lazy(&pool.config)
+        && pool.only().is_some()
+        && pool.coming.is_none()
+        && !pool.switched
 }
 
 fn waiting_for(member: &ServerBook) -> Option<&WaitingFor> {

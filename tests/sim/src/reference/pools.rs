@@ -5,13 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use mcp_fleet_core::{
     CommandId, ServerId, ServerState, Time,
-    config::{Replace, ServerConfig},
+    config::{Replace, Scope, ServerConfig, Start},
 };
 
 use super::{aftermath, lines::Lines, retries::Retries, servers::ServerBook};
 use crate::violation::{Violation, promise};
 
 const TAKE_OVER: &str = "a configuration takes over when all of its replicas are ready";
+const IDLE: &str = "a server is stopped for want of work only where it has none";
 const BOUNDS: &str = "there are as many replicas as are asked for";
 
 /// What a member is there for.
@@ -33,6 +34,8 @@ pub(super) struct PoolBook {
     pub(super) coming: Option<ServerConfig>,
     /// The configuration that comes back when its successor fails by this time.
     probation: Option<(ServerConfig, Time)>,
+    /// That time was over at some moment.
+    was_over: bool,
     /// Restarts under way. In which turn each member starts anew cannot be seen.
     pub(super) restarts: BTreeSet<CommandId>,
     /// It is being undeployed.
@@ -43,6 +46,8 @@ pub(super) struct PoolBook {
     pub(super) switched: bool,
     /// A command that was to end with the take-over ended well in this turn.
     pub(super) said_so: bool,
+    /// Calls that were open when the turn began.
+    pub(super) calls: usize,
 }
 
 impl PoolBook {
@@ -54,11 +59,13 @@ impl PoolBook {
             lines: Lines::default(),
             coming: None,
             probation: None,
+            was_over: false,
             restarts: BTreeSet::new(),
             leaving: false,
             rolled_back: false,
             switched: false,
             said_so: false,
+            calls: 0,
         }
     }
 
@@ -93,8 +100,13 @@ impl PoolBook {
 
     /// A configuration was accepted for it. Whether newcomers start beside the others by that.
     pub(super) fn reconfigure(&mut self, config: &ServerConfig) -> bool {
-        let same =
-            |other: &ServerConfig| other.kind == config.kind && other.enabled == config.enabled;
+        let same = |other: &ServerConfig| {
+            other.kind == config.kind
+                && other.enabled == config.enabled
+                && other.start == config.start
+                && other.scope == config.scope
+        };
+        let shared = !is_per_client(config) && !is_per_client(&self.config);
         if let Some(coming) = &mut self.coming {
             if same(coming) {
                 *coming = config.clone();
@@ -110,7 +122,12 @@ impl PoolBook {
         let ready = self
             .of_role(Role::Serving)
             .any(|member| aftermath::is_up(member.state));
-        if !same(&self.config) && config.enabled && config.replace == Replace::Beside && ready {
+        if !same(&self.config)
+            && config.enabled
+            && config.replace == Replace::Beside
+            && shared
+            && ready
+        {
             self.coming = Some(config.clone());
             return true;
         }
@@ -283,11 +300,16 @@ impl PoolBook {
             BOUNDS,
             "{serving} of {least} to {most}"
         );
-        let mut members = self.of_role(Role::Serving);
-        let probation = self
+        // Time may go back meanwhile.
+        if self
             .probation
             .as_ref()
-            .is_some_and(|(_, until)| now < *until);
+            .is_some_and(|(_, until)| now >= *until)
+        {
+            self.was_over = true;
+        }
+        let probation = self.probation.is_some() && !self.was_over;
+        let mut members = self.of_role(Role::Serving);
         let lost = members.all(|member| member.state == ServerState::Failed);
         promise!(
             !(probation && lost) || self.coming.is_some(),
@@ -315,6 +337,7 @@ impl PoolBook {
             let until = now.after(config.limits.probation);
             let before = std::mem::replace(&mut self.config, config);
             self.probation = Some((before, until));
+            self.was_over = false;
         }
         self.switched = true;
     }
@@ -329,13 +352,24 @@ impl PoolBook {
             let ready = self.of_role(Role::Serving).filter(ready).count();
             for member in self.members.values_mut() {
                 if member.role == Role::Serving && member.left_ready {
+                    let sleeps = is_lazy(&self.config) && !self.config.limits.idle_stop.is_zero();
+                    let surplus = ready >= least;
                     promise!(
-                        ready >= least,
+                        surplus || sleeps,
                         BOUNDS,
                         "one too few is left: {ready} of {least}"
                     );
+                    promise!(
+                        surplus || self.calls == 0 || is_per_client(&self.config),
+                        IDLE,
+                        "{} calls are open",
+                        self.calls
+                    );
                     promise!(member.in_flight == 0, BOUNDS, "a busy replica was stopped");
-                    member.role = Role::Leaving;
+                    // Those that sleep come back.
+                    if !is_lazy(&self.config) {
+                        member.role = Role::Leaving;
+                    }
                 }
             }
         }
@@ -384,8 +418,21 @@ impl PoolBook {
     }
 }
 
-/// The least and the greatest number of replicas.
+/// Whether each client has a member of its own.
+pub(super) const fn is_per_client(config: &ServerConfig) -> bool {
+    matches!(config.scope, Scope::PerClient)
+}
+
+/// Whether its members run only while they are needed.
+pub(super) fn is_lazy(config: &ServerConfig) -> bool {
+    config.enabled && (config.start == Start::Lazy || is_per_client(config))
+}
+
+/// The least and the greatest number of replicas, those without an owner and those of clients.
 pub(super) fn bounds(config: &ServerConfig) -> (usize, usize) {
+    if is_per_client(config) {
+        return (1, 1 + config.limits.clients);
+    }
     let least = config.limits.replicas.max(1);
     (least, config.limits.replicas_max.max(least))
 }

@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use mcp_fleet_core::{
-    Failure, ServerId, ServerState, Time, WaitingFor,
-    config::{Kind, Restart, Retry, ServerConfig, ServerLimits},
+    ClientId, Failure, ServerId, ServerState, Time, WaitingFor,
+    config::{Kind, Restart, Retry, Scope, ServerConfig, ServerLimits, Start},
 };
 
 use super::{
@@ -25,6 +25,8 @@ const CLOCK: Duration = Duration::from_millis(20);
 #[derive(Debug)]
 pub(super) struct ServerBook {
     pub(super) role: Role,
+    /// Whose it is alone, once that was seen: of a client, or of those without a name.
+    pub(super) owner: Option<Option<ClientId>>,
     /// It had others beside it: which calls wait for it is not known.
     pub(super) vague: bool,
     /// What it last said that it waits for.
@@ -56,6 +58,8 @@ pub(super) struct ServerBook {
     pub(super) probes: ProbeBook,
     kind: Kind,
     enabled: bool,
+    start: Start,
+    scope: Scope,
     restart: Restart,
     /// When restarts were granted since the operator last wanted a fresh start.
     restarts: Vec<Time>,
@@ -66,6 +70,7 @@ impl ServerBook {
     pub(super) fn new(role: Role, config: &ServerConfig) -> Self {
         Self {
             role,
+            owner: None,
             vague: false,
             waiting: None,
             slot: None,
@@ -88,6 +93,8 @@ impl ServerBook {
             probes: ProbeBook::new(&config.probes),
             kind: config.kind.clone(),
             enabled: config.enabled,
+            start: config.start,
+            scope: config.scope,
             restart: config.restart,
             restarts: Vec::new(),
             retry: config.retry,
@@ -97,13 +104,16 @@ impl ServerBook {
     pub(super) fn retune(&mut self, config: &ServerConfig) {
         let limits = &config.limits;
         let off = limits.breaker_failures == 0 && limits.breaker_percent == 0;
-        let other = self.kind != config.kind || self.enabled != config.enabled;
+        let other = self.kind != config.kind
+            || self.enabled != config.enabled
+            || (self.start, self.scope) != (config.start, config.scope);
         // Another kind is another life.
         if off || other && config.enabled {
             self.breaker.reset();
         }
         self.kind = config.kind.clone();
         self.enabled = config.enabled;
+        (self.start, self.scope) = (config.start, config.scope);
         self.probes.retune(&config.probes);
         self.breaker_open_max = self.breaker_open_max.max(limits.breaker_open);
         self.timeout_max_max = self.timeout_max_max.max(limits.timeout_max);
@@ -139,6 +149,7 @@ impl ServerBook {
             // Whoever starts it next wants it to start.
             self.forgive();
             self.slot = None;
+            self.owner = None;
         }
         Ok(())
     }
