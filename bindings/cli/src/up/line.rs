@@ -133,18 +133,18 @@ impl Line {
                     .or_else(|| waiting.map(|waiting| format!("for {waiting}"))),
                 failure,
             }),
-            Event::RolledBack { server, error } => Some(match error {
-                CommandError::Failed { failure, .. } => Self::RolledBack {
+            Event::RolledBack { server, error } => {
+                let (why, failure) = if let CommandError::Failed { failure, .. } = error {
+                    (apart(&failure).0, Some(failure))
+                } else {
+                    (error.to_string(), None)
+                };
+                Some(Self::RolledBack {
                     server,
-                    why: apart(&failure).0,
-                    failure: Some(failure),
-                },
-                other => Self::RolledBack {
-                    server,
-                    why: other.to_string(),
-                    failure: None,
-                },
-            }),
+                    why,
+                    failure,
+                })
+            }
             Event::BreakerChanged {
                 server,
                 replica,
