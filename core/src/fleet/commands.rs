@@ -1,6 +1,9 @@
 //! What the application asks, one function a command.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use super::Fleet;
 use crate::{
@@ -172,10 +175,16 @@ impl Fleet {
                 by_server.entry(*server).or_default().push(call);
             }
         }
-        for (server, calls) in by_server {
-            self.with_server(now, server, |server, cx| {
+        // All of them before the calls that are left change hands.
+        let mut touched = BTreeSet::new();
+        for (id, calls) in by_server {
+            touched.extend(self.server(id).map(|server| server.name().clone()));
+            self.let_act(now, id, |server, cx| {
                 server.cancel_all(cx, &calls, "the client is gone");
             });
+        }
+        for name in touched {
+            self.settle(now, &name);
         }
         let owned = self.by_name.iter();
         let owned = owned.map(|(name, pool)| (name.clone(), pool.of_client(client)));
@@ -206,8 +215,14 @@ impl Fleet {
             return self.end(id, Ok(Reply::Health(Vec::new())));
         }
         self.checks.begin(id, members.len());
-        for server in members {
-            self.with_server(now, server, |server, cx| server.check(cx, id));
+        // All of them are asked before one can be gone by what another said.
+        let mut touched = BTreeSet::new();
+        for member in members {
+            touched.extend(self.server(member).map(|server| server.name().clone()));
+            self.let_act(now, member, |server, cx| server.check(cx, id));
+        }
+        for name in touched {
+            self.settle(now, &name);
         }
     }
 

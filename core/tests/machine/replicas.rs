@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use mcp_fleet_core::{
-    CallError, CallId, CallOptions, CatalogKind, CommandError, CommandId, Effect, Event, Exit,
-    LinkId, McpCommand, Reply, Sent, ServerInfo, ServerState, Signal,
+    CallError, CallId, CallOptions, CatalogKind, ClientId, CommandError, CommandId, Effect, Event,
+    Exit, LinkId, McpCommand, Reply, Sent, ServerInfo, ServerState, Signal,
     config::{Restart, ServerConfig},
 };
 use serde_json::json;
@@ -361,6 +361,30 @@ fn a_restart_leaves_alone_whoever_has_the_slot_of_a_replica_that_left() {
     assert_eq!(world.reply(id), Some(Ok(Reply::Done)));
     assert_eq!(world.state("b"), ServerState::Ready);
     assert!(world.states("b").is_empty());
+}
+
+#[test]
+fn all_calls_of_a_client_that_is_gone_end_though_others_change_hands() {
+    let mut world = World::new();
+    let mut config = replicated("a", 2);
+    config.limits.in_flight = 1;
+    let (_, links) = deploy(&mut world, config);
+    let of = |client| CallOptions {
+        client: Some(ClientId(client)),
+        ..CallOptions::default()
+    };
+    let first = world.call_with("a", "t", of(1));
+    let other = world.call_with("a", "t", of(2));
+    let waiting: Vec<CallId> = (0..6).map(|_| world.call_with("a", "t", of(1))).collect();
+    let client = ClientId(1);
+    world.feed(McpCommand::ClientGone { client });
+    for call in waiting.into_iter().chain([first]) {
+        let outcome = world.outcome(call);
+        assert!(matches!(outcome, Some(Err(CallError::Cancelled { .. }))));
+    }
+    let frame = world.sent(links[1]).remove(0);
+    world.say(links[1], answer(&frame, json!({})));
+    assert!(world.outcome(other).unwrap().is_ok());
 }
 
 #[test]

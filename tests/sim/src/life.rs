@@ -23,7 +23,7 @@ use crate::{
 /// never sleeps.
 const TURNS_AT_ONCE: u32 = 5000;
 /// Turns after the faults have stopped. More would be a machine that never comes to rest.
-const TURNS_OF_CALM: u64 = 100_000;
+const TURNS_OF_CALM: u64 = 400_000;
 /// Turns of a life that bytes decide, before its faults stop.
 const TAPE_STEPS: u64 = 2000;
 /// How far time leaps.

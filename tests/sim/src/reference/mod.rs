@@ -151,6 +151,9 @@ impl ReferenceState {
         self.now = turn.at;
         for (_, pool) in self.servers.iter_mut() {
             let several = pool.only().is_none();
+            if several {
+                pool.lines.blur();
+            }
             let owned = is_per_client(&pool.config);
             for member in pool.members.values_mut() {
                 member.vague |= several || owned;
