@@ -127,7 +127,8 @@ pub struct ServerLimits {
     pub scale_queue: usize,
     /// How long one replica too many has nothing to do before it is stopped (`scaleDownMs`).
     pub scale_down: Duration,
-    /// Replicas of a hundred that may be kept from calls for their health (`maxEjectedPercent`).
+    /// Replicas of a hundred that may be kept from calls for their health (`maxEjectedPercent`); read,
+    /// and without effect yet.
     pub ejected_percent: u32,
     /// Clients that have a server of their own at once (`maxClients`).
     pub clients: usize,
